@@ -1,0 +1,172 @@
+//! What the display commands mean: the reference that every renderer equals
+//! byte for byte, and that the encoder uses to know what a DTU shows.
+
+use crate::command::{Coding, Command, Rect};
+use crate::ids::Size;
+use crate::limits::SET_PIXELS_MAX;
+
+/// Why a command cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// A rectangle, or a COPY's source, is not inside the framebuffer.
+    #[error("a {0} reaches outside the framebuffer")]
+    Outside(&'static str),
+    /// A payload does not unpack to its rectangle's pixels.
+    #[error("a SET's payload does not unpack to its pixels")]
+    Payload,
+    /// A command or a coding of a newer version.
+    #[error("a {what} of kind {kind} is not known to this version")]
+    Unknown {
+        /// Command or coding.
+        what: &'static str,
+        /// Its number.
+        kind: u8,
+    },
+}
+
+/// Bytes per pixel.
+pub const PIXEL_BYTES: usize = 4;
+
+/// A picture: rows of four-byte pixels (blue, green, red, unused).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Framebuffer {
+    size: Size,
+    pixels: Vec<u8>,
+}
+
+impl Framebuffer {
+    /// A black picture.
+    pub fn new(size: Size) -> Self {
+        Framebuffer { size, pixels: vec![0; size.pixels() * PIXEL_BYTES] }
+    }
+
+    /// Its size.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// All of it, row by row from the top.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// All of it, to be changed in place.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// How many bytes a row has.
+    pub fn stride(&self) -> usize {
+        usize::from(self.size.width_px()) * PIXEL_BYTES
+    }
+
+    /// The bytes of one row of a rectangle that fits.
+    pub fn row(&self, rect: &Rect, row: u16) -> &[u8] {
+        let range = self.row_range(rect, row);
+        &self.pixels[range]
+    }
+
+    fn row_range(&self, rect: &Rect, row: u16) -> std::ops::Range<usize> {
+        let start = (usize::from(rect.y_px) + usize::from(row)) * self.stride()
+            + usize::from(rect.x_px) * PIXEL_BYTES;
+        start..start + usize::from(rect.width_px) * PIXEL_BYTES
+    }
+
+    /// Applies one command, or leaves the picture as it was. CURSOR changes
+    /// no pixel.
+    pub fn apply(&mut self, command: &Command) -> Result<(), CommandError> {
+        match command {
+            Command::Set { rect, coding, payload } => {
+                self.check("SET", rect)?;
+                let pixels = unpack(rect, *coding, payload)?;
+                self.set(rect, &pixels);
+            }
+            Command::Fill { rect, color } => {
+                self.check("FILL", rect)?;
+                for row in 0..rect.height_px {
+                    let range = self.row_range(rect, row);
+                    for pixel in self.pixels[range].chunks_exact_mut(PIXEL_BYTES) {
+                        pixel.copy_from_slice(color);
+                    }
+                }
+            }
+            Command::Copy { rect, from_x_px, from_y_px } => {
+                self.check("COPY", rect)?;
+                let source = Rect { x_px: *from_x_px, y_px: *from_y_px, ..*rect };
+                self.check("COPY's source", &source)?;
+                self.copy(rect, &source);
+            }
+            Command::Cursor(_) => {}
+            Command::Size(size) => self.resize(*size),
+            Command::Unknown(kind) => {
+                return Err(CommandError::Unknown { what: "command", kind: *kind });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes literal pixels, `rect.pixels()` of them, into a rectangle that
+    /// fits.
+    pub fn set(&mut self, rect: &Rect, pixels: &[u8]) {
+        let row_bytes = usize::from(rect.width_px) * PIXEL_BYTES;
+        for (row, source) in (0..rect.height_px).zip(pixels.chunks_exact(row_bytes)) {
+            let range = self.row_range(rect, row);
+            self.pixels[range].copy_from_slice(source);
+        }
+    }
+
+    fn check(&self, what: &'static str, rect: &Rect) -> Result<(), CommandError> {
+        if rect.fits(self.size) { Ok(()) } else { Err(CommandError::Outside(what)) }
+    }
+
+    fn copy(&mut self, to: &Rect, from: &Rect) {
+        // Rows are moved in the order that never overwrites one that is still
+        // to be read; within a row `copy_within` allows overlap.
+        let mut move_row = |row: u16| {
+            let source = self.row_range(from, row);
+            let target = self.row_range(to, row).start;
+            self.pixels.copy_within(source, target);
+        };
+        if to.y_px > from.y_px {
+            (0..to.height_px).rev().for_each(&mut move_row);
+        } else {
+            (0..to.height_px).for_each(&mut move_row);
+        }
+    }
+
+    fn resize(&mut self, size: Size) {
+        let mut resized = Framebuffer::new(size);
+        let kept = Rect::new(
+            0,
+            0,
+            size.width_px().min(self.size.width_px()),
+            size.height_px().min(self.size.height_px()),
+        );
+        for row in 0..kept.height_px {
+            let range = resized.row_range(&kept, row);
+            resized.pixels[range].copy_from_slice(self.row(&kept, row));
+        }
+        *self = resized;
+    }
+}
+
+/// The raw pixels of a SET: exactly `rect.pixels()` of them. The memory is
+/// bounded by the rectangle, whatever the payload says.
+pub fn unpack(
+    rect: &Rect,
+    coding: Coding,
+    payload: &bytes::Bytes,
+) -> Result<bytes::Bytes, CommandError> {
+    if rect.pixels() > SET_PIXELS_MAX {
+        return Err(CommandError::Payload);
+    }
+    let len = rect.pixels() as usize * PIXEL_BYTES;
+    let pixels = match coding {
+        Coding::Raw => payload.clone(),
+        Coding::Zstd => {
+            zstd::bulk::decompress(payload, len).map_err(|_| CommandError::Payload)?.into()
+        }
+        Coding::Unknown(kind) => return Err(CommandError::Unknown { what: "coding", kind }),
+    };
+    if pixels.len() == len { Ok(pixels) } else { Err(CommandError::Payload) }
+}

@@ -1,0 +1,234 @@
+//! The local link: a server and the keepers of the sessions on its host, over
+//! a Unix socket in a directory of the server's.
+//!
+//! The server hands a new keeper its [`SessionSpec`] on the standard input;
+//! the keeper answers once on its standard output ([`Started`]). After that
+//! servers come and go on the socket, and the keeper tells each of them how
+//! things stand ([`Status`]) and what changes.
+
+use crate::codec::{DecodeError, Message, Reader, Wire, put_bytes, put_list};
+use crate::control::BoundedList;
+use crate::ids::{DtuId, Epoch, Keymap, ServerName, SessionId, Size, Token};
+use crate::limits::{
+    CERTIFICATE_BYTES_MAX, COMMAND_WORDS_MAX, LOCAL_MESSAGE_BYTES_MAX, SERVERS_MAX,
+};
+use bytes::{Bytes, BytesMut};
+use std::net::SocketAddrV4;
+
+wire_messages! {
+    /// From the server to a keeper, and on to its worker.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum ToKeeper max LOCAL_MESSAGE_BYTES_MAX; {
+        /// The token went: detach.
+        1 => Detach(DetachDtu),
+        /// End the session and everything in it.
+        2 => End(End),
+        /// What is known of the servers' clocks.
+        3 => Clocks(Clocks),
+    }
+}
+
+wire_messages! {
+    /// From a keeper to the server.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub enum FromKeeper max LOCAL_MESSAGE_BYTES_MAX; {
+        /// How things stand; the first message, and after each change.
+        1 => Status(Status),
+        /// The session is over; the last message.
+        2 => Ended(Ended),
+    }
+}
+
+/// Bytes of a certificate or a key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Der(pub Bytes);
+
+impl std::fmt::Debug for Der {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Der({} bytes)", self.0.len())
+    }
+}
+
+impl Wire for Der {
+    fn put(&self, out: &mut BytesMut) {
+        put_bytes(out, &self.0);
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        from.take_bytes("certificate", CERTIFICATE_BYTES_MAX).map(Der)
+    }
+}
+
+/// A command line: the program and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine(pub Vec<String>);
+
+impl Wire for CommandLine {
+    fn put(&self, out: &mut BytesMut) {
+        put_list(out, &self.0);
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        from.take_list("command line", COMMAND_WORDS_MAX).map(CommandLine)
+    }
+}
+
+wire_struct! {
+    /// Everything that a keeper has to know to bring a session up.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct SessionSpec {
+        /// The session.
+        pub session: SessionId,
+        /// Its epoch.
+        pub epoch: Epoch,
+        /// The host that it runs on.
+        pub server: ServerName,
+        /// Whose session it is.
+        pub token: Token,
+        /// The session's own directory: socket, cookie, logs. Exists.
+        pub runtime_dir: String,
+        /// The user's home directory. Exists.
+        pub home_dir: String,
+        /// The desktop.
+        pub desktop: CommandLine,
+        /// The X server's largest size.
+        pub size_max: Size,
+        /// The size to begin with.
+        pub size: Size,
+        /// The keyboard layout to begin with.
+        pub keymap: Keymap,
+        /// The address that the display link listens on.
+        pub listen: SocketAddrV4,
+        /// The last port to try, if the port of `listen` and those after it
+        /// are taken.
+        pub port_last: u16,
+        /// The session's certificate.
+        pub certificate: Der,
+        /// The certificate's key (PKCS #8).
+        pub certificate_key: Der,
+        /// The group authority's certificate.
+        pub authority: Der,
+        /// The group's public ticket key.
+        pub ticket_key: [u8; 32],
+        /// What is known of the servers' clocks.
+        pub clocks: Clocks,
+    }
+}
+
+impl Message for SessionSpec {
+    const BYTES_MAX: usize = LOCAL_MESSAGE_BYTES_MAX;
+}
+
+/// How a keeper's start went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Started {
+    /// The X server and the display link are up, on this port.
+    Ready {
+        /// The display link's port.
+        port: u16,
+    },
+    /// It did not work; why, for the user.
+    Failed {
+        /// What happened, to what, and what to do.
+        text: String,
+    },
+}
+
+impl Wire for Started {
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            Started::Ready { port } => {
+                0u8.put(out);
+                port.put(out);
+            }
+            Started::Failed { text } => {
+                1u8.put(out);
+                text.put(out);
+            }
+        }
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        match u8::get(from)? {
+            0 => Ok(Started::Ready { port: u16::get(from)? }),
+            1 => Ok(Started::Failed { text: String::get(from)? }),
+            _ => Err(DecodeError::Invalid("start report")),
+        }
+    }
+}
+
+impl Message for Started {
+    const BYTES_MAX: usize = LOCAL_MESSAGE_BYTES_MAX;
+}
+
+wire_struct! {
+    /// By how much a server's clock is ahead of this host's.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct ClockAhead {
+        /// The server.
+        pub server: ServerName,
+        /// Milliseconds; negative if it is behind.
+        pub ahead_ms: i64,
+    }
+}
+
+wire_struct! {
+    /// What is known of the servers' clocks (`timeoff`).
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub struct Clocks {
+        /// At most [`SERVERS_MAX`].
+        pub ahead: BoundedList<ClockAhead, SERVERS_MAX>,
+    }
+}
+
+impl Clocks {
+    /// By how much this server's clock is ahead of ours; 0 if not known.
+    pub fn ahead_ms(&self, server: &ServerName) -> i64 {
+        self.ahead.iter().find(|clock| clock.server == *server).map_or(0, |clock| clock.ahead_ms)
+    }
+}
+
+wire_struct! {
+    /// The token went from this DTU: if it shows the session, detach it.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DetachDtu {
+        /// The DTU.
+        pub dtu: DtuId,
+        /// The DTU's number of the insert that is over.
+        pub insert: u64,
+    }
+}
+
+wire_struct! {
+    /// End the session and everything in it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct End {
+        /// Why, for the user.
+        pub text: String,
+    }
+}
+
+wire_struct! {
+    /// How a session stands.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Status {
+        /// The session.
+        pub session: SessionId,
+        /// Its epoch.
+        pub epoch: Epoch,
+        /// Whose session it is.
+        pub token: Token,
+        /// The display link's port.
+        pub port: u16,
+        /// The DTU that shows it, if one does.
+        pub shown_on: Option<DtuId>,
+        /// The count of connections of the present or last attachment.
+        pub connection: u64,
+    }
+}
+
+wire_struct! {
+    /// The session is over.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Ended {
+        /// Why, for the user.
+        pub text: String,
+    }
+}
