@@ -1,0 +1,221 @@
+//! What the user sees, as data: the connection logic decides it, the window
+//! draws it; and what the two tell each other.
+
+use afterglow_wire::command::Command;
+use afterglow_wire::control::{RefusalCode, Stage};
+use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
+use afterglow_wire::input::InputEvent;
+
+/// The whole of what the user sees.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The session's picture.
+    pub picture: Picture,
+    /// The on-screen display's panel, if one is up.
+    pub panel: Option<Panel>,
+    /// A small word at the edge that covers nothing important.
+    pub badge: Option<Badge>,
+}
+
+/// How the session's picture is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Picture {
+    /// Not at all: black. Nothing of it is kept.
+    Blank,
+    /// As it is.
+    Live,
+    /// The last one, dimmed, while there is no link to the session.
+    Dimmed,
+}
+
+/// A message in the middle of the screen, one for each state that a user can
+/// meet. Times are milliseconds of the connection logic's clock.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Panel {
+    /// No network interface is up.
+    NoNetwork,
+    /// Nobody is found yet.
+    Searching {
+        /// How long the search has gone on.
+        for_ms: u64,
+        /// Why the last attempt failed, if one did.
+        trouble: Option<String>,
+    },
+    /// A server is found and the link to it is being opened.
+    Connecting {
+        /// Its name, or its address as long as that is all we know.
+        server: String,
+    },
+    /// The group is not known to this DTU: shall it be trusted?
+    FirstMeeting {
+        /// Its fingerprint.
+        group: GroupId,
+        /// Who spoke for it.
+        server: ServerName,
+    },
+    /// Nothing is in; waiting for a token.
+    InsertCard {
+        /// The server that waits with us.
+        server: ServerName,
+        /// What is with the reader, in words; `None` if all is well.
+        reader: Option<String>,
+        /// True if the user may use the DTU's own pseudo-token instead.
+        pseudo_offered: bool,
+    },
+    /// An insert was sent.
+    Inserting {
+        /// Who works on it.
+        server: ServerName,
+        /// What it does about it, if it said.
+        stage: Option<Stage>,
+        /// The host that this is about.
+        host: Option<ServerName>,
+        /// How long that has gone on.
+        for_ms: u64,
+    },
+    /// The insert leads nowhere.
+    Refused {
+        /// Who says so.
+        server: ServerName,
+        /// Why, for a program.
+        code: RefusalCode,
+        /// Why and what to do, for the user.
+        text: String,
+    },
+    /// The session is on another server.
+    Moving {
+        /// Where we were.
+        from: ServerName,
+        /// Where we go.
+        to: ServerName,
+    },
+    /// Neither the server nor the session answers.
+    ServerSilent {
+        /// The host.
+        host: ServerName,
+        /// Since how long.
+        for_ms: u64,
+    },
+    /// The session is being resumed.
+    Resuming {
+        /// Who does it.
+        on: ServerName,
+        /// The host that stopped answering.
+        lost: Option<ServerName>,
+        /// What it does about it, if it said.
+        stage: Option<Stage>,
+        /// How long ago the host stopped answering.
+        for_ms: u64,
+    },
+    /// The session's display link is lost; its host still answers.
+    SessionSilent {
+        /// The host.
+        host: ServerName,
+        /// Since how long.
+        for_ms: u64,
+    },
+    /// The programs were started again on another host; goes by itself.
+    Restarted {
+        /// Where.
+        on: ServerName,
+        /// What was lost.
+        notice: String,
+    },
+    /// The session is over.
+    Ended {
+        /// Why.
+        text: String,
+    },
+    /// Another DTU shows the session now.
+    Elsewhere {
+        /// What people call it.
+        dtu: String,
+    },
+}
+
+/// A small word at the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Badge {
+    /// The session goes on, but no server is in charge of this DTU.
+    ControlLost {
+        /// The server that stopped answering.
+        server: ServerName,
+    },
+    /// The session goes on under another server's care.
+    CaredForBy {
+        /// The caretaker.
+        server: ServerName,
+        /// The server that it stands in for.
+        instead_of: ServerName,
+    },
+}
+
+/// From the network to the window.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToWindow {
+    /// Show this.
+    View(View),
+    /// A display link is up: a new picture begins, with a SIZE.
+    Attached {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A whole frame: apply all of it, then present.
+    Frame {
+        /// Its number, to be returned in [`FromWindow::FrameShown`].
+        number: u64,
+        /// What to do, in this order.
+        commands: Vec<Command>,
+    },
+    /// Write the screenshot file now.
+    Screenshot,
+    /// Close the window and end.
+    Quit,
+}
+
+/// From the window to the network.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromWindow {
+    /// The window is there, with this size and this keyboard layout.
+    Ready {
+        /// The window's inner size in physical pixels.
+        size: Size,
+        /// The layout.
+        keymap: Keymap,
+    },
+    /// The user did something.
+    Input(InputEvent),
+    /// The window has a new size.
+    Resized(Size),
+    /// A frame is on the screen.
+    FrameShown {
+        /// Its number.
+        number: u64,
+    },
+    /// A frame could not be applied.
+    BadFrame {
+        /// Why.
+        text: String,
+    },
+    /// A hot key, or a button of the OSD.
+    Ask(Ask),
+    /// The window is closed.
+    Closed,
+}
+
+/// What the user asks of the DTU itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// Insert or remove the soft card (Ctrl+Alt+Shift+C).
+    ToggleCard,
+    /// Trust the group of a first meeting, and remember it.
+    TrustGroup,
+    /// Do not trust it.
+    RefuseGroup,
+    /// Use the DTU's own pseudo-token.
+    UsePseudo,
+    /// Try the insert again.
+    TryAgain,
+}
