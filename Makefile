@@ -1,0 +1,61 @@
+# What a person runs, and what CI runs. The first two do all of the set-up.
+#
+#   make demo       install what is missing, build, show what Afterglow does
+#   make test       install what is missing, run every check and every test
+#   make snapshots  record the golden pictures again
+#   make fmt lint   only these parts of `make test`
+#   make deny       licences, bans, sources, advisories (needs cargo-deny)
+#   make fuzz       build the fuzz targets (needs nightly Rust and cargo-fuzz)
+
+SHELL := /bin/sh
+# Cargo builds here, wherever the variable points.
+TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+LOCKED := --locked
+
+.PHONY: demo test fmt lint build check snapshots deny fuzz
+
+demo:
+	@tests/setup.sh demo
+	@echo "Building Afterglow in release; the first time this takes some minutes." >&2
+	@cargo build $(LOCKED) --release --workspace --bins
+	@$(TARGET)/release/afterglow-demo
+
+# Clippy and the documentation share their artefacts, and so do the programs
+# and the tests; there is one profile.
+test:
+	@tests/setup.sh test
+	@$(MAKE) --no-print-directory fmt lint build check
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps
+
+# The end-to-end tests run the programs, so these are built first.
+build:
+	cargo build $(LOCKED) --workspace --all-targets
+
+check:
+	@if cargo nextest --version >/dev/null 2>&1; then \
+		set -ex; cargo nextest run $(LOCKED) --workspace --no-fail-fast; \
+	else \
+		set -ex; cargo test $(LOCKED) --workspace --all-targets --no-fail-fast; \
+	fi
+	cargo test $(LOCKED) --workspace --doc
+
+snapshots:
+	AFTERGLOW_SNAPSHOTS=record cargo test $(LOCKED) -p afterglow-client --test '*'
+
+deny:
+	@cargo deny --version >/dev/null 2>&1 || \
+		{ echo "afterglow: cargo-deny is missing: run 'cargo install --locked cargo-deny'." >&2; exit 1; }
+	cargo deny --workspace check
+
+fuzz:
+	@cargo +nightly --version >/dev/null 2>&1 || \
+		{ echo "afterglow: nightly Rust is missing: run 'rustup toolchain install nightly'." >&2; exit 1; }
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
+		{ echo "afterglow: cargo-fuzz is missing: run 'cargo install --locked cargo-fuzz'." >&2; exit 1; }
+	cd wire && cargo +nightly fuzz build

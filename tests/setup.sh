@@ -1,0 +1,131 @@
+#!/bin/sh
+# Everything that must be on the machine before a build: `setup.sh demo`, `setup.sh test`.
+#
+# It installs what is missing and nothing else, never removes or replaces a
+# package, and starts no service. When nothing is missing it calls no apt at
+# all. The tests' card reader is never installed: where it is not on the
+# machine already, its packages are unpacked under target/.
+set -eu
+
+say() { printf '%s\n' "$*" >&2; }
+stop() { say "afterglow: $*"; exit 1; }
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+
+# What building needs beside a compiler, what a session runs, what the DTU's
+# window loads. The tests need the same.
+build_packages="pkg-config libpcsclite-dev"
+session_packages="xvfb x11-xkb-utils xkb-data xfonts-base openbox tint2 xterm"
+window_packages="libxkbcommon0 libxkbcommon-x11-0 libxcb-xkb1 libx11-xcb1 libxcursor1 libxi6
+    libxrandr2 libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri"
+# A reader in software listens on every address, and a person's own pcscd is
+# not ours to touch: the test runs private copies in namespaces of its own.
+reader_packages="pcscd vsmartcard-vpcd"
+
+check_tools() {
+    command -v cc >/dev/null 2>&1 ||
+        stop "there is no C compiler: install Debian's build-essential (apt-get install build-essential)."
+    command -v cargo >/dev/null 2>&1 && command -v rustc >/dev/null 2>&1 ||
+        stop "there is no Rust: install it from https://rustup.rs and open a new shell."
+    need=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
+    have=$(cd "$root" && rustc --version | sed 's/^rustc \([0-9.]*\).*/\1/')
+    [ "$(printf '%s\n%s\n' "$need" "$have" | sort -V | head -n 1)" = "$need" ] ||
+        stop "Rust $have is too old, $need or newer is needed: run 'rustup update stable'."
+}
+
+check_lint_tools() {
+    cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 ||
+        stop "cargo fmt or cargo clippy is missing: run 'rustup component add rustfmt clippy'."
+}
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing_of() {
+    for package in "$@"; do
+        installed "$package" || printf '%s ' "$package"
+    done
+}
+
+# A package is known if apt could install it now, a virtual one included.
+known() {
+    for package in "$@"; do
+        apt-cache policy "$package" 2>/dev/null | grep -q 'Candidate: [^(]' || return 1
+    done
+}
+
+install_missing() {
+    command -v dpkg-query >/dev/null 2>&1 && command -v apt-get >/dev/null 2>&1 ||
+        stop "this is neither Debian nor Ubuntu: install what these packages hold, then build with cargo: $*"
+    missing=$(missing_of "$@")
+    [ -n "$missing" ] || return 0
+    # The list is split into words on purpose, here and below.
+    # shellcheck disable=SC2086
+    set -- $missing
+    as_root=
+    if [ "$(id -u)" != 0 ]; then
+        if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+            as_root="sudo -n"
+        elif command -v sudo >/dev/null 2>&1 && [ -t 0 ] && [ -t 2 ]; then
+            as_root=sudo
+        else
+            stop "some packages are missing and this user cannot install them. As root, run:
+apt-get install --no-install-recommends --no-remove $*"
+        fi
+    fi
+    say "Installing Debian packages: $*"
+    known "$@" || $as_root apt-get update -q >&2 ||
+        stop "'apt-get update' failed (see above): is the network up?"
+    for package in "$@"; do
+        known "$package" || stop "the package '$package' cannot be had from this machine's apt sources."
+    done
+    apt="$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove"
+    # A list of packages that is out of date names files that are gone: fetch
+    # it once before giving up.
+    $apt "$@" >&2 || { $as_root apt-get update -q >&2 && $apt "$@" >&2; } ||
+        stop "these packages could not be installed (see above): $*"
+}
+
+# The reader's packages, with what they need, unpacked where the test looks.
+unpack_reader() {
+    reader=$target/reader
+    # shellcheck disable=SC2086
+    missing=$(missing_of $reader_packages)
+    [ -n "$missing" ] && [ ! -e "$reader/complete" ] || return 0
+    say "Unpacking for the card reader test, under target/ alone: $missing"
+    rm -rf "$reader"
+    mkdir -p "$reader/packages"
+    # shellcheck disable=SC2086
+    list_reader() {
+        apt-get install --print-uris -qq --no-install-recommends $missing 2>/dev/null |
+            awk '{ sub(/_.*/, "", $2); print $2 }'
+    }
+    names=$(list_reader)
+    [ -n "$names" ] || stop "the packages $missing cannot be had from this machine's apt sources."
+    # shellcheck disable=SC2086
+    (cd "$reader/packages" && apt-get download -q $names >&2) ||
+        stop "the packages $missing could not be downloaded (see above)."
+    for package in "$reader"/packages/*.deb; do
+        dpkg-deb -x "$package" "$reader"
+    done
+    rm -rf "$reader/packages"
+    touch "$reader/complete"
+}
+
+# The lists above are split into words on purpose.
+# shellcheck disable=SC2086
+case "${1:-}" in
+    demo)
+        check_tools
+        install_missing $build_packages $session_packages $window_packages
+        ;;
+    test)
+        check_tools
+        check_lint_tools
+        install_missing $build_packages $session_packages $window_packages iproute2 util-linux
+        unpack_reader
+        ;;
+    *) stop "usage: setup.sh demo|test" ;;
+esac
