@@ -1,1 +1,225 @@
-//! Not written yet.
+//! The command line of `afterglow`.
+
+use afterglow_wire::ids::{GroupId, InvalidName, Keymap, Size, Token, TokenKind};
+use clap::Parser;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The port on which servers take DTUs unless another one is named.
+pub const CONTROL_PORT: u16 = 7010;
+
+/// The desktop unit of Afterglow: a window onto the session that belongs to
+/// whoever's card is in.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "afterglow", version, max_term_width = 100)]
+pub struct Cli {
+    /// A server to connect to; may be given several times. Without it, servers
+    /// are searched for on the local network.
+    #[arg(long = "server", value_name = "HOST[:PORT]")]
+    pub servers: Vec<ServerAddress>,
+
+    /// Where the token comes from: a smart card, this DTU's own key, or a card
+    /// in software that Ctrl+Alt+Shift+C inserts and removes.
+    #[arg(long, value_name = "card|pseudo|soft:NAME", default_value = "card")]
+    pub token: TokenChoice,
+
+    /// The card reader to use, if there are several: its name, or a part of it.
+    #[arg(long, value_name = "NAME")]
+    pub reader: Option<String>,
+
+    /// The window's size when it opens.
+    #[arg(long, value_name = "WxH")]
+    pub size: Option<Size>,
+
+    /// Open without borders, as large as the screen (Ctrl+Alt+Shift+F
+    /// switches).
+    #[arg(long)]
+    pub fullscreen: bool,
+
+    /// The keyboard's layout, such as us or de(nodeadkeys); detected if not
+    /// given.
+    #[arg(long, value_name = "LAYOUT")]
+    pub keymap: Option<Keymap>,
+
+    /// The fingerprint of the only group to trust. Without it, the first group
+    /// that is met is shown, and remembered once it is confirmed.
+    #[arg(long, value_name = "FINGERPRINT", value_parser = parse_group)]
+    pub group: Option<GroupId>,
+
+    /// Where this DTU keeps its key and the groups it trusts; one directory
+    /// for each window [default: $XDG_STATE_HOME/afterglow, or
+    /// ~/.local/state/afterglow].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+
+    /// Write what happens, one JSON object a line, to this file; - is the
+    /// standard output.
+    #[arg(long, value_name = "FILE|-")]
+    pub event_log: Option<EventLogTarget>,
+
+    /// On SIGUSR1, write what the window shows to this PNG file.
+    #[arg(long, value_name = "FILE")]
+    pub screenshot: Option<PathBuf>,
+}
+
+impl Cli {
+    /// Where this DTU keeps its key: `--state`, else the user's state
+    /// directory. `None` if the environment names none.
+    pub fn state_dir(&self) -> Option<PathBuf> {
+        let absolute = |name| {
+            std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
+        };
+        self.state
+            .clone()
+            .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("afterglow")))
+            .or_else(|| Some(absolute("HOME")?.join(".local/state/afterglow")))
+    }
+}
+
+/// A server named on the command line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ServerAddress {
+    /// A name or an IPv4 address.
+    pub host: String,
+    /// Its control port.
+    pub port: u16,
+}
+
+impl FromStr for ServerAddress {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => {
+                let port =
+                    port.parse().ok().filter(|port| *port != 0).ok_or_else(|| {
+                        format!("{port:?} is not a port: a number from 1 to 65535")
+                    })?;
+                (host, port)
+            }
+            None => (text, CONTROL_PORT),
+        };
+        let fits = (1..=253).contains(&host.len())
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        if !fits {
+            return Err(format!("{host:?} is neither a host name nor an IPv4 address"));
+        }
+        Ok(ServerAddress { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Where the token comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenChoice {
+    /// A smart card in a reader.
+    Card,
+    /// The DTU's own key.
+    Pseudo,
+    /// A card in software.
+    Soft(Token),
+}
+
+impl FromStr for TokenChoice {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "card" => Ok(TokenChoice::Card),
+            None if text == "pseudo" => Ok(TokenChoice::Pseudo),
+            Some(("soft", name)) => Token::new(TokenKind::Soft, name)
+                .map(TokenChoice::Soft)
+                .map_err(|error| error.to_string()),
+            _ => Err("it is one of card, pseudo and soft:NAME".to_owned()),
+        }
+    }
+}
+
+/// Where events are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventLogTarget {
+    /// The standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+impl FromStr for EventLogTarget {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "-" { EventLogTarget::Stdout } else { EventLogTarget::File(text.into()) })
+    }
+}
+
+/// A fingerprint as the OSD shows it: upper case, spaces and colons between
+/// the digits are fine.
+fn parse_group(text: &str) -> Result<GroupId, InvalidName> {
+    let digits: String = text.chars().filter(|c| !c.is_whitespace() && *c != ':').collect();
+    digits.to_ascii_lowercase().parse()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"afterglow").chain(words))
+    }
+
+    #[test]
+    fn every_flag_keeps_its_name() {
+        let fingerprint = "0123 4567 89AB CDEF ".repeat(4);
+        let cli = parse(&[
+            "--server",
+            "mud",
+            "--server",
+            "10.0.0.7:7020",
+            "--token",
+            "soft:ann",
+            "--reader",
+            "ACS",
+            "--size",
+            "800x600",
+            "--fullscreen",
+            "--keymap",
+            "de(nodeadkeys)",
+            "--group",
+            &fingerprint,
+            "--state",
+            "/s",
+            "--event-log",
+            "-",
+            "--screenshot",
+            "/p.png",
+        ])
+        .unwrap();
+        let servers: Vec<_> = cli.servers.iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["mud:7010", "10.0.0.7:7020"]);
+        assert_eq!(cli.token, TokenChoice::Soft("soft.ann".parse().unwrap()));
+        assert_eq!(cli.size, Size::new(800, 600));
+        assert_eq!(cli.group.unwrap().to_string(), "0123456789abcdef".repeat(4));
+        assert_eq!(cli.event_log, Some(EventLogTarget::Stdout));
+        assert_eq!(cli.state_dir(), Some("/s".into()));
+        assert!(cli.fullscreen && cli.screenshot.is_some() && cli.keymap.is_some());
+    }
+
+    #[test]
+    fn a_bad_value_is_named() {
+        for words in [
+            ["--server", "mud:0"],
+            ["--server", "[::1]:7010"],
+            ["--token", "soft:"],
+            ["--token", "nfc"],
+            ["--size", "0x0"],
+            ["--group", "abc"],
+            ["--keymap", "?"],
+        ] {
+            let error = parse(&words).unwrap_err().to_string();
+            assert!(error.contains(words[0]), "{error}");
+        }
+    }
+}
