@@ -1,0 +1,8 @@
+//! What must hold for any message and for any bytes.
+
+mod corpus;
+mod framebuffer;
+mod group_messages;
+mod messages;
+mod round_trip;
+mod tickets;
