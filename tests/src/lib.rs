@@ -1,1 +1,41 @@
-//! Stub.
+//! What the end-to-end tests and the demo are made of: real X servers, real
+//! servers, real DTUs, looked at from outside.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`wait`] | waiting for something that can be seen, with a deadline |
+//! | [`programs`] | where the programs and Debian's files are |
+//! | [`process`] | child processes that end with their owner |
+//! | [`scratch`] | a directory for one test; what is left of it on failure |
+//! | [`ports`] | ports that no other test has |
+//! | [`xauthority`] | X cookies |
+//! | [`screen`] | a private X server: windows, keys, pointer |
+//! | [`picture`] | pixels: compare, find a word, write PNGs |
+//! | [`glyphs`] | a word as xterm draws it |
+//! | [`keys`] | a person's hands: which keys make a text |
+//! | [`site`] | a group of hosts with one store and one home folder |
+//! | [`host`] | one host: its server, its sessions, its sudden death |
+//! | [`session`] | a session's own X server, asked directly |
+//! | [`events`] | a DTU's event log |
+//! | [`dtu`] | a DTU and its window |
+//! | [`scripted`] | a DTU without a window, for what a real one never does |
+//! | [`reader`] | a private card reader and the card in it |
+#![forbid(unsafe_code)]
+
+pub mod dtu;
+pub mod events;
+pub mod glyphs;
+pub mod host;
+pub mod keys;
+pub mod picture;
+pub mod ports;
+pub mod process;
+pub mod programs;
+pub mod reader;
+pub mod scratch;
+pub mod screen;
+pub mod scripted;
+pub mod session;
+pub mod site;
+pub mod wait;
+pub mod xauthority;

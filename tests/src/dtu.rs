@@ -1,0 +1,276 @@
+//! A DTU on a private screen: the real program, its window and its event log.
+
+use crate::events::{Event, EventLog};
+use crate::glyphs::Word;
+use crate::keys::Keyboard;
+use crate::picture::Picture;
+use crate::process::Process;
+use crate::screen::Screen;
+use crate::session::SessionDesktop;
+use crate::{programs, wait};
+use afterglow_wire::ids::GroupId;
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use x11rb::protocol::xproto::Window;
+
+/// How a DTU is opened.
+#[derive(Debug, Clone)]
+pub struct DtuOptions {
+    /// Names its files; two DTUs of a test have two names.
+    pub name: String,
+    /// `--token`.
+    pub token: String,
+    /// `--keymap`.
+    pub keymap: String,
+    /// `--size`.
+    pub size_px: (u16, u16),
+    /// Where its window goes.
+    pub place_px: (i32, i32),
+    /// The socket of the pcscd that it may talk to; none unless told.
+    pub pcscd: Option<PathBuf>,
+}
+
+impl DtuOptions {
+    /// A DTU with this token in.
+    pub fn new(name: &str, token: &str) -> Self {
+        DtuOptions {
+            name: name.to_owned(),
+            token: token.to_owned(),
+            keymap: "us".to_owned(),
+            size_px: (640, 480),
+            place_px: (0, 0),
+            pcscd: None,
+        }
+    }
+
+    /// With another keyboard layout.
+    pub fn keymap(mut self, keymap: &str) -> Self {
+        self.keymap = keymap.to_owned();
+        self
+    }
+
+    /// With its window at another place.
+    pub fn place(mut self, x_px: i32, y_px: i32) -> Self {
+        self.place_px = (x_px, y_px);
+        self
+    }
+}
+
+/// A DTU and its window.
+pub struct Dtu<'a> {
+    /// The program.
+    pub process: Process,
+    /// Its event log.
+    pub events: EventLog,
+    screen: &'a Screen,
+    window: Window,
+}
+
+impl<'a> Dtu<'a> {
+    /// Opens one and waits for its window; its files go into `directory`.
+    pub fn open(
+        screen: &'a Screen,
+        directory: &Path,
+        servers: &Vec<SocketAddrV4>,
+        group: Option<GroupId>,
+        options: DtuOptions,
+    ) -> Result<Self> {
+        let files = directory.join(format!("dtu-{}", options.name));
+        std::fs::create_dir_all(files.join("home"))?;
+        let events = EventLog::new(&files.join("events.jsonl"));
+        let mut command = programs::secluded(programs::path("afterglow")?);
+        for server in servers {
+            command.arg("--server").arg(server.to_string());
+        }
+        if let Some(group) = group {
+            command.arg("--group").arg(group.to_string());
+        }
+        let (width_px, height_px) = options.size_px;
+        command
+            .args(["--token", &options.token, "--keymap", &options.keymap])
+            .arg("--size")
+            .arg(format!("{width_px}x{height_px}"))
+            .arg("--state")
+            .arg(files.join("state"))
+            .arg("--event-log")
+            .arg(events.path())
+            .arg("--screenshot")
+            .arg(files.join("screenshot.png"))
+            .env("HOME", files.join("home"))
+            .env("XDG_RUNTIME_DIR", private(&files.join("runtime"))?)
+            .env(
+                "PCSCLITE_CSOCK_NAME",
+                options.pcscd.clone().unwrap_or_else(|| files.join("no-pcscd")),
+            );
+        screen.lend_to(&mut command);
+        programs::draw_in_software(&mut command);
+        let log = files.join("afterglow.log");
+        let mut process = Process::spawn("afterglow", &mut command, &log)?;
+        let window = wait::until("the DTU opens its window", wait::PATIENCE, || {
+            process.check()?;
+            screen.window_of(process.pid())
+        })?;
+        let (x_px, y_px) = options.place_px;
+        screen.move_window(window, x_px, y_px)?;
+        let dtu = Dtu { process, events, screen, window };
+        dtu.focus()?;
+        Ok(dtu)
+    }
+
+    /// Its window.
+    pub fn window(&self) -> Window {
+        self.window
+    }
+
+    /// Gives the keyboard to this DTU, and puts the pointer into its window.
+    pub fn focus(&self) -> Result<()> {
+        self.screen.focus(self.window)?;
+        self.screen.point_at(self.window, 20, 20)
+    }
+
+    /// What its window shows, from outside.
+    pub fn picture(&self) -> Result<Picture> {
+        self.screen.window_picture(self.window)
+    }
+
+    /// Types a text at this DTU.
+    pub fn type_text(&self, keyboard: Keyboard, text: &str) -> Result<()> {
+        self.focus()?;
+        self.screen.type_text(keyboard, text)
+    }
+
+    /// Types a line at this DTU, on a US keyboard.
+    pub fn type_line(&self, line: &str) -> Result<()> {
+        self.type_text(Keyboard::Us, &format!("{line}\n"))
+    }
+
+    /// True if this word is to be seen.
+    pub fn shows(&self, word: &Word) -> Result<bool> {
+        Ok(self.picture()?.find(word).is_some())
+    }
+
+    /// Waits until a word is to be seen; gives the picture.
+    pub fn wait_shows(&self, text: &str) -> Result<Picture> {
+        let word = self.screen.word(text)?;
+        let what = format!("the word {text:?} is in the window");
+        let found = wait::until(&what, wait::PATIENCE, || {
+            let picture = self.picture()?;
+            Ok(picture.find(&word).is_some().then_some(picture))
+        });
+        found.or_else(|error| self.keep_picture(error))
+    }
+
+    /// Waits until a word is not to be seen any more; gives the picture.
+    pub fn wait_hides(&self, text: &str) -> Result<Picture> {
+        let word = self.screen.word(text)?;
+        let what = format!("the word {text:?} is gone from the window");
+        let found = wait::until(&what, wait::PATIENCE, || {
+            let picture = self.picture()?;
+            Ok(picture.find(&word).is_none().then_some(picture))
+        });
+        found.or_else(|error| self.keep_picture(error))
+    }
+
+    /// Waits until the window shows the session's framebuffer, byte for byte.
+    pub fn wait_equals(&self, session: &SessionDesktop) -> Result<Picture> {
+        let mut last = None;
+        let equal = wait::until("the window equals the session", wait::PATIENCE, || {
+            // Looked at on both sides of the window, so that a change in
+            // between is no difference.
+            let before = session.picture()?;
+            let window = self.picture()?;
+            if before == window && before == session.picture()? {
+                return Ok(Some(window));
+            }
+            last = Some((before, window));
+            Ok(None)
+        });
+        equal.or_else(|error| {
+            if let Some((session, window)) = last {
+                let directory = self.directory();
+                session.save(&directory.join("expected.png"))?;
+                window.save(&directory.join("actual.png"))?;
+                let differing = window.differing_pixels(&session);
+                return Err(error.context(format!(
+                    "session {session:?}, window {window:?}, differing pixels: {differing:?}"
+                )));
+            }
+            Err(error)
+        })
+    }
+
+    /// Keeps what is to be seen now beside the log, for who reads the error.
+    fn keep_picture<T>(&self, error: anyhow::Error) -> Result<T> {
+        self.picture()?.save(&self.directory().join("last.png"))?;
+        Err(error)
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.events.path().parent().map(Path::to_owned).unwrap_or_default()
+    }
+
+    /// Waits until a session's first frame is on the screen.
+    pub fn wait_first_frame(&self, mark: usize) -> Result<Event> {
+        self.events.wait_after(mark, "first_frame", |_| true)
+    }
+
+    /// Waits until this panel of the on-screen display is up.
+    pub fn wait_panel(&self, mark: usize, panel: &str) -> Result<Event> {
+        self.events.wait_after(mark, "view", |event| event.text("panel") == Some(panel))
+    }
+
+    /// Inserts or removes the software card.
+    pub fn toggle_card(&self) -> Result<()> {
+        self.process.signal(Signal::USR2)
+    }
+
+    /// The DTU's own picture of what it shows (SIGUSR1, `--screenshot`).
+    pub fn own_screenshot(&self) -> Result<image::RgbImage> {
+        let path = self.directory().join("screenshot.png");
+        if path.exists() {
+            std::fs::remove_file(&path)?;
+        }
+        self.process.signal(Signal::USR1)?;
+        wait::until("the DTU writes its screenshot", wait::PATIENCE, || {
+            // A file that is still being written is not a PNG yet.
+            Ok(image::open(&path).ok().map(image::DynamicImage::into_rgb8))
+        })
+    }
+
+    /// Fails if the DTU has ended.
+    pub fn check(&mut self) -> Result<()> {
+        self.process.check()
+    }
+
+    /// Fails if any of these events came after the mark.
+    pub fn expect_none(&self, mark: usize, names: &[&str]) -> Result<()> {
+        for event in self.events.after(mark)? {
+            if names.contains(&event.name.as_str()) {
+                bail!("there must be none: {}", event.fields);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes it with its hot key.
+    pub fn quit(&mut self) -> Result<()> {
+        self.focus()?;
+        self.screen.hot_key(crate::keys::Q)?;
+        let status = self.process.wait_end(Duration::from_secs(10))?;
+        if !status.success() {
+            bail!("the DTU ended with {status}:\n{}", self.process.log_text());
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory that only its owner can enter.
+pub fn private(path: &Path) -> Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path.to_owned())
+}

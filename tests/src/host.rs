@@ -1,0 +1,195 @@
+//! One host: its server, its sessions, and how it dies.
+
+use crate::ports::Ports;
+use crate::process::{HOST_MARK, Process, kill_marked};
+use crate::session::SessionDesktop;
+use crate::{programs, wait};
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// One host; every process of it ends when this is dropped.
+pub struct Host {
+    name: String,
+    directory: PathBuf,
+    ports: Ports,
+    mark: String,
+    server: Option<Process>,
+}
+
+impl Host {
+    /// A host whose server is not started yet.
+    pub fn new(name: &str, directory: PathBuf, ports: Ports) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{name}-{}-{number}", std::process::id());
+        Host { name: name.to_owned(), directory, ports, mark, server: None }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it takes DTUs.
+    pub fn control_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports.control())
+    }
+
+    /// Where it hears the group.
+    pub fn group_address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports.group())
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("afterglow.toml")
+    }
+
+    /// Writes its configuration: loopback only, all peers listed.
+    pub fn write_config(
+        &self,
+        shared: &Path,
+        peers: &[u16],
+        desktop: &[&str],
+        more: &str,
+    ) -> Result<()> {
+        let quoted = |words: Vec<String>| {
+            words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
+        };
+        let peers = peers
+            .iter()
+            .filter(|port| **port != self.ports.group())
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        let shared = shared.display();
+        let mut text = String::new();
+        writeln!(text, "name = {:?}", self.name)?;
+        writeln!(text, "listen = \"127.0.0.1\"")?;
+        writeln!(text, "advertise = \"127.0.0.1\"")?;
+        writeln!(text, "interfaces = [\"lo\"]")?;
+        writeln!(text, "control_port = {}", self.ports.control())?;
+        writeln!(text, "group_port = {}", self.ports.group())?;
+        writeln!(text, "session_ports = {:?}", self.ports.sessions())?;
+        writeln!(text, "peers = [{}]", quoted(peers))?;
+        writeln!(text, "group_key = \"{shared}/group.key\"")?;
+        writeln!(text, "store = \"sqlite://{shared}/store.db\"")?;
+        writeln!(text, "home_root = \"{shared}/home\"")?;
+        writeln!(text, "runtime_dir = \"{}/run\"", self.directory.display())?;
+        let desktop = desktop.iter().map(|word| (*word).to_owned()).collect();
+        writeln!(text, "desktop = [{}]", quoted(desktop))?;
+        text.push_str(more);
+        std::fs::write(self.config(), text).context("the configuration")
+    }
+
+    /// Starts its server, and waits until it takes DTUs.
+    pub fn start_server(&mut self) -> Result<()> {
+        let mut command = programs::secluded(programs::path("afterglow-server")?);
+        command.arg("run").arg("--config").arg(self.config());
+        command.env(HOST_MARK, &self.mark).env("HOME", &self.directory);
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "info");
+        }
+        let log = self.directory.join("server.log");
+        let mut server = Process::spawn("afterglow-server", &mut command, &log)?;
+        let port = self.ports.control();
+        wait::until_true(&format!("{}'s server listens", self.name), || {
+            server.check()?;
+            udp_port_is_bound(port)
+        })?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// True if its server runs.
+    pub fn server_runs(&mut self) -> Result<bool> {
+        Ok(match &mut self.server {
+            None => false,
+            Some(server) => server.ended()?.is_none(),
+        })
+    }
+
+    /// Kills its server, and nothing else (SIGKILL).
+    pub fn kill_server(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("its server runs")?;
+        server.kill();
+        Ok(())
+    }
+
+    /// Ends its server in good order (SIGTERM).
+    pub fn stop_server(&mut self) -> Result<()> {
+        let mut server = self.server.take().context("its server runs")?;
+        server.signal(Signal::TERM)?;
+        let status = server.wait_end(wait::PATIENCE)?;
+        if !status.success() {
+            bail!("the server ended with {status}:\n{}", server.log_text());
+        }
+        Ok(())
+    }
+
+    /// What its server wrote to its log so far.
+    pub fn server_log(&self) -> String {
+        let bytes = std::fs::read(self.directory.join("server.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its server's process id.
+    pub fn server_pid(&self) -> Result<u32> {
+        Ok(self.server.as_ref().context("its server runs")?.pid())
+    }
+
+    /// A power cut: SIGKILL to everything of this host, sessions and all.
+    pub fn kill(&mut self) -> Result<usize> {
+        let killed = kill_marked(&self.mark)?;
+        self.server = None;
+        Ok(killed)
+    }
+
+    /// Every process of this host: its id and its command line.
+    pub fn processes(&self) -> Result<Vec<(u32, String)>> {
+        let processes = crate::process::marked(&self.mark)?.into_iter();
+        Ok(processes.map(|(pid, line)| (pid.as_raw_nonzero().get() as u32, line)).collect())
+    }
+
+    /// The directories of its sessions.
+    pub fn session_directories(&self) -> Result<Vec<PathBuf>> {
+        let sessions = self.directory.join("run/sessions");
+        if !sessions.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(std::fs::read_dir(sessions)?.flatten().map(|entry| entry.path()).collect())
+    }
+
+    /// The X server of its only session, as soon as it is there.
+    pub fn only_session(&self) -> Result<SessionDesktop> {
+        let what = format!("{} hosts a session", self.name);
+        wait::until(&what, wait::PATIENCE, || {
+            let directories = self.session_directories()?;
+            match directories.iter().find(|directory| directory.join("display").exists()) {
+                Some(directory) => Ok(SessionDesktop::open(directory).ok()),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Nothing can be done about a process that cannot be killed.
+        let _ = self.kill();
+    }
+}
+
+/// True if somebody on this machine has bound this UDP port (of any address).
+fn udp_port_is_bound(port: u16) -> Result<bool> {
+    let sockets = std::fs::read_to_string("/proc/net/udp").context("procfs")?;
+    let wanted = format!(":{port:04X}");
+    Ok(sockets
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .any(|local| local.ends_with(&wanted)))
+}

@@ -1,0 +1,132 @@
+//! Child processes that end with their owner, and those of a whole host.
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A child process; it is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it, with its output in a log file.
+    pub fn spawn(name: &str, command: &mut Command, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.with_context(|| format!("cannot open {}", log.display()))?;
+        command.stderr(file.try_clone()?);
+        if name != "Xvfb" {
+            command.stdout(file);
+        }
+        let child = command
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {:?}", command.get_program()))?;
+        Ok(Process { name: name.to_owned(), child, log: log.to_owned() })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard output, if it was piped.
+    pub fn take_stdout(&mut self) -> Option<std::process::ChildStdout> {
+        self.child.stdout.take()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = Pid::from_raw(self.child.id() as i32).context("a process id")?;
+        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
+    }
+
+    /// Kills it at once, and waits until it is gone.
+    pub fn kill(&mut self) {
+        // It may have ended by itself: then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Fails if it is not running any more.
+    pub fn check(&mut self) -> Result<()> {
+        match self.ended()? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended ({status}):\n{}", self.name, self.log_tail()),
+        }
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait_end(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        let what = format!("{} ends", self.name);
+        crate::wait::until(&what, timeout, || self.ended())
+    }
+
+    /// All that it said.
+    pub fn log_text(&self) -> String {
+        let bytes = std::fs::read(&self.log).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn log_tail(&self) -> String {
+        let text = self.log_text();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The environment variable that marks every process of one host.
+pub const HOST_MARK: &str = "AFTERGLOW_HOST_MARK";
+
+/// Every process that carries this mark, and its command line.
+pub fn marked(mark: &str) -> Result<Vec<(Pid, String)>> {
+    let entry = format!("{HOST_MARK}={mark}");
+    let mut found = Vec::new();
+    for process in std::fs::read_dir("/proc").context("procfs")?.flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        // A process that ends meanwhile, or is another user's, is not ours.
+        let Ok(environment) = std::fs::read(process.path().join("environ")) else { continue };
+        if environment.split(|byte| *byte == 0).any(|variable| variable == entry.as_bytes()) {
+            let command = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            found.push((pid, String::from_utf8_lossy(&command).replace('\0', " ")));
+        }
+    }
+    Ok(found)
+}
+
+/// Kills every process that carries this mark, as a power cut would; gives
+/// how many there were.
+pub fn kill_marked(mark: &str) -> Result<usize> {
+    let mut killed = 0;
+    crate::wait::until_true("every process of the host is gone", || {
+        let processes = marked(mark)?;
+        for (pid, _) in &processes {
+            // It may be gone already.
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        killed += processes.len();
+        Ok(processes.is_empty())
+    })?;
+    Ok(killed)
+}
