@@ -7,8 +7,12 @@
 //! | one stream for each direction | a link is one ordered conversation |
 
 use crate::tls;
+use aws_lc_rs::hmac;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{EndpointConfig, MtuDiscoveryConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    ConnectionId, ConnectionIdGenerator, EndpointConfig, MtuDiscoveryConfig, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
@@ -141,15 +145,42 @@ pub async fn connect_as(
 fn endpoint_config(reset_key: Option<[u8; 32]>) -> Result<EndpointConfig, LinkError> {
     let mut config = match reset_key {
         None => EndpointConfig::default(),
-        Some(key) => EndpointConfig::new(Arc::new(aws_lc_rs::hmac::Key::new(
-            aws_lc_rs::hmac::HMAC_SHA256,
-            &key,
-        ))),
+        Some(key) => {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
+            let mut config = EndpointConfig::new(Arc::new(key));
+            config.cid_generator(|| Box::new(RandomIds));
+            config
+        }
     };
     config
         .max_udp_payload_size(UDP_PAYLOAD_MAX)
         .map_err(|e| std::io::Error::other(e.to_string()))?;
     Ok(config)
+}
+
+/// Connection ids of which an endpoint cannot tell whether it made them
+/// itself, so that it also resets connections of the endpoint before it.
+/// (quinn's default marks them by a key that no other endpoint has.) Resets
+/// are shorter than what they answer, and at most one in 20 ms.
+struct RandomIds;
+
+const ID_BYTES: usize = 8;
+
+impl ConnectionIdGenerator for RandomIds {
+    fn generate_cid(&mut self) -> ConnectionId {
+        let mut id = [0; ID_BYTES];
+        aws_lc_rs::rand::fill(&mut id)
+            .unwrap_or_else(|_| unreachable!("the system's random source cannot fail"));
+        ConnectionId::new(&id)
+    }
+
+    fn cid_len(&self) -> usize {
+        ID_BYTES
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn transport(liveness: Liveness) -> TransportConfig {

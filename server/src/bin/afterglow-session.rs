@@ -1,2 +1,26 @@
-//! Stub.
-fn main() {}
+//! `afterglow-session`: one session's keeper and worker, started by
+//! `afterglow-server` and by the keeper.
+
+use afterglow_server::{keeper, worker};
+use clap::Parser;
+
+/// One session of Afterglow. Started by afterglow-server, not by hand.
+#[derive(Parser)]
+#[command(version)]
+enum Arguments {
+    /// Keeps a session: its X server, its programs, its worker
+    Keeper,
+    /// Shows a session on a DTU
+    Worker,
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AFTERGLOW_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match arguments {
+        Arguments::Keeper => keeper::run(),
+        Arguments::Worker => worker::run(),
+    }
+}

@@ -1,1 +1,19 @@
-//! Not written yet.
+//! The encoder: what changed on the session's screen, told at the least cost.
+//! No I/O.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`encoder`] | pictures in, display commands out; knows what the DTU has |
+//! | [`tiles`] | which parts of the picture differ, and their merging |
+//! | [`motion`] | what only moved: scrolls and dragged windows |
+//! | [`parts`] | a frame's commands as messages within their limits |
+//! | [`pacing`] | at most two frames under way |
+
+pub mod encoder;
+pub mod motion;
+pub mod pacing;
+pub mod parts;
+pub mod tiles;
+
+pub use encoder::{Encoder, Patch};
+pub use pacing::Pacing;

@@ -1,1 +1,26 @@
-//! Not written yet.
+//! `afterglow-session keeper`: one session's X server, its programs and its
+//! worker. It outlives the server that started it.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`shell`] | the loop: starts everything, minds it, ends it |
+//! | [`x_server`] | Xvfb and its cookie |
+//! | [`desktop_command`] | the user's programs and their environment |
+//! | [`worker_process`] | the worker, started again whenever it dies |
+//! | [`restarts`] | how long to wait before that (no I/O) |
+//! | [`local_link`] | the socket on which servers come and go |
+//! | [`protocol`] | what keeper and worker say to each other |
+//! | [`output`] | what programs print: a bounded file, and the last line |
+//! | [`ending`] | that nothing of a session stays behind |
+
+pub mod desktop_command;
+pub mod ending;
+pub mod local_link;
+pub mod output;
+pub mod protocol;
+pub mod restarts;
+pub mod shell;
+pub mod worker_process;
+pub mod x_server;
+
+pub use shell::run;

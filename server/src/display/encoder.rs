@@ -1,0 +1,250 @@
+//! Pictures in, display commands out; knows what the DTU has.
+
+use super::motion;
+use super::tiles::{Color, DirtyTiles, Tile, changed_bounds, equal, uniform};
+use afterglow_wire::command::{Coding, Command, Rect};
+use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
+use afterglow_wire::ids::Size;
+use afterglow_wire::limits::{FRAME_BYTES_MAX, SET_PIXELS_MAX};
+use bytes::Bytes;
+use zstd::bulk::Compressor;
+
+/// What one frame's payloads may come to. What is left waits for the next
+/// frame, so no picture is too large.
+const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
+/// The fastest level: five times the time of a plain comparison, and a small
+/// part of what the saved bytes would take.
+const ZSTD_LEVEL: i32 = 1;
+
+/// A part of the screen as it was captured: rows of four-byte pixels, of
+/// which the fourth byte means nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Patch<'a> {
+    /// Where it is.
+    pub rect: Rect,
+    /// `rect.pixels()` pixels.
+    pub pixels: &'a [u8],
+}
+
+/// Turns what changes on a screen into display commands for one DTU.
+pub struct Encoder {
+    /// What the DTU has once it applied every command so far.
+    shown: Framebuffer,
+    /// What it is to have: equal to `shown` but for the dirty tiles.
+    next: Framebuffer,
+    dirty: DirtyTiles,
+    untold: Untold,
+    compressor: Option<Compressor<'static>>,
+    packed: Vec<u8>,
+}
+
+/// What the DTU was not told of the framebuffer itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Untold {
+    Nothing,
+    /// Its size is new; what was inside before and after is as it was.
+    Size,
+    /// Everything: this is the first frame.
+    All,
+}
+
+impl std::fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Encoder({}, {} dirty tiles)", self.shown.size(), self.dirty.count())
+    }
+}
+
+impl Encoder {
+    /// For a DTU that knows nothing yet. Its first picture has to be whole.
+    pub fn new(size: Size) -> Self {
+        Encoder {
+            shown: Framebuffer::new(size),
+            next: Framebuffer::new(size),
+            dirty: DirtyTiles::new(size),
+            untold: Untold::All,
+            compressor: Compressor::new(ZSTD_LEVEL).ok(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// The framebuffer's size.
+    pub fn size(&self) -> Size {
+        self.shown.size()
+    }
+
+    /// True if something that was captured is not sent yet.
+    pub fn is_behind(&self) -> bool {
+        self.untold != Untold::Nothing || self.dirty.count() > 0
+    }
+
+    /// The framebuffer has a new size; the next picture has to be whole.
+    pub fn resize(&mut self, size: Size) {
+        if size == self.size() {
+            return;
+        }
+        for picture in [&mut self.shown, &mut self.next] {
+            // SIZE is a command that every picture can follow.
+            let _ = picture.apply(&Command::Size(size));
+        }
+        self.dirty = DirtyTiles::new(size);
+        for index in self.dirty.touching(&Rect::whole(size)) {
+            let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
+            self.dirty.set(index, !same);
+        }
+        if self.untold == Untold::Nothing {
+            self.untold = Untold::Size;
+        }
+    }
+
+    /// Takes what was captured and gives the commands that bring the DTU up
+    /// to it, in their order; none if nothing changed. Patches that reach
+    /// outside the framebuffer are left out.
+    pub fn encode(&mut self, patches: &[Patch<'_>]) -> Vec<Command> {
+        for patch in patches {
+            let bytes = patch.rect.pixels() as usize * PIXEL_BYTES;
+            if patch.rect.fits(self.size()) && !patch.rect.is_empty() && patch.pixels.len() == bytes
+            {
+                self.take(patch);
+            }
+        }
+        let mut commands = Vec::new();
+        let untold = std::mem::replace(&mut self.untold, Untold::Nothing);
+        if untold != Untold::Nothing {
+            commands.push(Command::Size(self.size()));
+        }
+        if untold == Untold::All {
+            // Whatever the DTU had before, now it is black.
+            commands.push(Command::Fill { rect: Rect::whole(self.size()), color: [0; 4] });
+        }
+        if untold == Untold::Nothing {
+            self.copy_what_moved(&mut commands);
+        }
+        self.draw_what_is_left(&mut commands);
+        commands
+    }
+
+    /// Compares a patch with the picture and copies what differs, in one pass.
+    fn take(&mut self, patch: &Patch<'_>) {
+        let patch_stride = usize::from(patch.rect.width_px) * PIXEL_BYTES;
+        let stride = self.next.stride();
+        for index in self.dirty.touching(&patch.rect) {
+            let Some(part) = self.dirty.rect(index).intersection(&patch.rect) else { continue };
+            let len = usize::from(part.width_px) * PIXEL_BYTES;
+            let mut source = usize::from(part.y_px - patch.rect.y_px) * patch_stride
+                + usize::from(part.x_px - patch.rect.x_px) * PIXEL_BYTES;
+            let mut target = usize::from(part.y_px) * stride + usize::from(part.x_px) * PIXEL_BYTES;
+            let mut changed = false;
+            for _ in 0..part.height_px {
+                let new = &patch.pixels[source..source + len];
+                let old = &mut self.next.pixels_mut()[target..target + len];
+                changed |= take_row(old, new);
+                source += patch_stride;
+                target += stride;
+            }
+            if changed {
+                // What changed twice since the last frame may be back.
+                self.dirty.set(index, true);
+            }
+        }
+    }
+
+    fn copy_what_moved(&mut self, commands: &mut Vec<Command>) {
+        let moved = motion::find(&self.shown, &self.next, &self.dirty);
+        for command in moved {
+            if self.shown.apply(&command).is_err() {
+                continue;
+            }
+            if let Command::Copy { rect, .. } = &command {
+                for index in self.dirty.touching(rect) {
+                    let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
+                    self.dirty.set(index, !same);
+                }
+            }
+            commands.push(command);
+        }
+    }
+
+    fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
+        let mut payload_bytes = 0;
+        for (rect, tile) in self.dirty.merged(&self.next) {
+            if payload_bytes > PAYLOAD_BYTES_MAX {
+                return;
+            }
+            match tile {
+                Tile::Same => {}
+                Tile::Uniform(color) => self.fill(rect, color, commands),
+                Tile::Changed => {
+                    for band in bands(&rect) {
+                        payload_bytes += self.set(&band, commands);
+                    }
+                }
+            }
+            for index in self.dirty.touching(&rect) {
+                self.dirty.set(index, false);
+            }
+        }
+    }
+
+    fn fill(&mut self, rect: Rect, color: Color, commands: &mut Vec<Command>) {
+        if equal(&self.shown, &self.next, &rect) {
+            return;
+        }
+        copy_rect(&self.next, &mut self.shown, &rect);
+        commands.push(Command::Fill { rect, color });
+    }
+
+    /// Sends a rectangle's pixels, and gives how many bytes they came to.
+    fn set(&mut self, rect: &Rect, commands: &mut Vec<Command>) -> usize {
+        let Some(rect) = changed_bounds(&self.shown, &self.next, rect) else { return 0 };
+        if let Some(color) = uniform(&self.next, &rect) {
+            self.fill(rect, color, commands);
+            return 0;
+        }
+        copy_rect(&self.next, &mut self.shown, &rect);
+        self.packed.clear();
+        for row in 0..rect.height_px {
+            self.packed.extend_from_slice(self.next.row(&rect, row));
+        }
+        let zstd = self.compressor.as_mut().and_then(|zstd| zstd.compress(&self.packed).ok());
+        let (coding, payload) = match zstd {
+            Some(zstd) if zstd.len() < self.packed.len() => (Coding::Zstd, Bytes::from(zstd)),
+            _ => (Coding::Raw, Bytes::copy_from_slice(&self.packed)),
+        };
+        let bytes = payload.len();
+        commands.push(Command::Set { rect, coding, payload });
+        bytes
+    }
+}
+
+/// Copies a row's pixels without their fourth bytes; true if one differed.
+fn take_row(old: &mut [u8], new: &[u8]) -> bool {
+    const MASK: u32 = 0x00ff_ffff;
+    let pixel = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let pairs = old.chunks_exact(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES));
+    let differs = pairs.fold(0, |sum, (old, new)| sum | ((pixel(old) ^ pixel(new)) & MASK)) != 0;
+    if differs {
+        for (old, new) in old.chunks_exact_mut(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES)) {
+            old.copy_from_slice(&(pixel(new) & MASK).to_le_bytes());
+        }
+    }
+    differs
+}
+
+fn copy_rect(from: &Framebuffer, to: &mut Framebuffer, rect: &Rect) {
+    let stride = to.stride();
+    let len = usize::from(rect.width_px) * PIXEL_BYTES;
+    let mut start = usize::from(rect.y_px) * stride + usize::from(rect.x_px) * PIXEL_BYTES;
+    for row in 0..rect.height_px {
+        to.pixels_mut()[start..start + len].copy_from_slice(from.row(rect, row));
+        start += stride;
+    }
+}
+
+/// Cuts a rectangle into bands that a SET may have.
+fn bands(rect: &Rect) -> impl Iterator<Item = Rect> + use<> {
+    let rect = *rect;
+    let rows = (SET_PIXELS_MAX / u32::from(rect.width_px)).clamp(1, u32::from(u16::MAX)) as u16;
+    (0..rect.height_px).step_by(usize::from(rows)).map(move |top| {
+        Rect::new(rect.x_px, rect.y_px + top, rect.width_px, rows.min(rect.height_px - top))
+    })
+}

@@ -1,0 +1,138 @@
+//! Xvfb and its cookie.
+
+use super::output::{self, Tail};
+use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
+use afterglow_wire::ids::Size;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
+
+/// How long Xvfb may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+/// Any host, in an Xauthority file.
+const FAMILY_WILD: u16 = 0xffff;
+
+/// A running X server.
+#[derive(Debug)]
+pub struct XServer {
+    /// Where it is.
+    pub display: Display,
+    /// The process.
+    pub process: Child,
+    /// What it said last.
+    pub said: Tail,
+}
+
+/// Starts Xvfb and waits until it is ready. The error is for the user.
+pub async fn start(dir: &Path, size_max: Size) -> Result<XServer, String> {
+    let cookie = random_cookie()?;
+    let authority_file = dir.join("Xauthority");
+    write_authority(&authority_file, &cookie)
+        .map_err(|e| format!("cannot write {}: {e}", authority_file.display()))?;
+    let mut process = Command::new("Xvfb")
+        .args(["-displayfd", "1", "-screen", "0", &format!("{size_max}x24"), "-dpi", "96"])
+        .arg("-auth")
+        .arg(&authority_file)
+        .args(["-noreset", "-nolisten", "tcp", "-extension", "GLX"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "Xvfb is not installed on the server: install the package xvfb".to_owned()
+            }
+            _ => format!("cannot start Xvfb: {error}"),
+        })?;
+    let (Some(mut stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
+        return Err("cannot read what Xvfb says".into());
+    };
+    let (said, _) = output::collect(stderr, &dir.join("Xvfb.log"));
+    let ready = tokio::time::timeout(READY_WITHIN, display_number(&mut stdout)).await;
+    let why = match ready {
+        Ok(Ok(number)) => {
+            let display = Display { number, cookie, authority_file };
+            return Ok(XServer { display, process, said });
+        }
+        Ok(Err(why)) => why,
+        Err(_) => format!("it was not ready within {} s", READY_WITHIN.as_secs()),
+    };
+    // It may be dead already.
+    let _ = process.start_kill();
+    let _ = process.wait().await;
+    let last = said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+    Err(format!("Xvfb did not start: {why}{last}"))
+}
+
+/// Reads the line that `-displayfd` writes once the X server is ready.
+async fn display_number(stdout: &mut (impl tokio::io::AsyncRead + Unpin)) -> Result<u16, String> {
+    let mut line = Vec::new();
+    loop {
+        let byte = match stdout.read_u8().await {
+            Ok(byte) => byte,
+            Err(_) => return Err("it ended at once".into()),
+        };
+        match byte {
+            b'\n' => break,
+            b'0'..=b'9' if line.len() < 5 => line.push(byte),
+            _ => return Err("its display number is not a number".into()),
+        }
+    }
+    let text = String::from_utf8_lossy(&line);
+    text.parse().map_err(|_| "its display number is not a number".into())
+}
+
+fn random_cookie() -> Result<[u8; COOKIE_BYTES], String> {
+    let mut cookie = [0; COOKIE_BYTES];
+    aws_lc_rs::rand::fill(&mut cookie).map_err(|_| "the system gives no random bytes")?;
+    Ok(cookie)
+}
+
+/// Writes a file in the form of Xauthority: a family, then four fields, each
+/// with its length in front, big endian.
+fn write_authority(path: &Path, cookie: &[u8]) -> std::io::Result<()> {
+    let mut content = FAMILY_WILD.to_be_bytes().to_vec();
+    let (any_address, any_display): (&[u8], &[u8]) = (b"", b"");
+    for field in [any_address, any_display, COOKIE_KIND, cookie] {
+        content.extend_from_slice(&(field.len() as u16).to_be_bytes());
+        content.extend_from_slice(field);
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(&content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_authority_file_is_private_and_in_form() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("Xauthority");
+        write_authority(&path, &[7; 16]).unwrap();
+        let content = std::fs::read(&path).unwrap();
+        let expected = [&[0xff, 0xff, 0, 0, 0, 0, 0, 18], COOKIE_KIND, &[0, 16], &[7; 16]].concat();
+        assert_eq!(content, expected);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn only_a_number_is_a_display() {
+        let number = async |mut text: &[u8]| display_number(&mut text).await.ok();
+        assert_eq!(number(b"17\n").await, Some(17));
+        assert_eq!(number(b"").await, None);
+        assert_eq!(number(b"error\n").await, None);
+        assert_eq!(number(b"123456\n").await, None);
+    }
+}

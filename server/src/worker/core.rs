@@ -1,0 +1,486 @@
+//! Who may attach, who is attached, and what their messages do. No I/O: the
+//! times come in, and actions come out.
+
+use crate::display::Pacing;
+use crate::keeper::protocol::{Attachment, AttachmentState};
+use afterglow_link::tls::Peer;
+use afterglow_wire::display::{
+    AttachDisplay, Attached, DetachReason, Detached, FromSession, Input, InputDone, ProbeAnswer,
+    ToSession,
+};
+use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
+use afterglow_wire::input::InputEvent;
+use afterglow_wire::local::{Clocks, ToKeeper};
+use afterglow_wire::ticket::{Permit, Ticket, UsedTickets};
+use afterglow_wire::trust::TicketVerifier;
+use std::collections::{HashMap, VecDeque};
+
+/// How long keys stay held for a DTU whose link broke: it may come back.
+pub const HELD_KEYS_GRACE_MS: u64 = 5_000;
+/// How many tickets of a single use are remembered at a time.
+const USED_TICKETS_MAX: usize = 1024;
+/// How many DTUs' last removed inserts are remembered.
+const REMOVED_MAX: usize = 64;
+
+/// A connection, by the number that the shell gave it.
+pub type LinkId = u64;
+
+/// What the core knows of its session from the start.
+#[derive(Debug, Clone)]
+pub struct About {
+    /// The session.
+    pub session: SessionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Whose it is.
+    pub token: Token,
+    /// Checks tickets.
+    pub verifier: TicketVerifier,
+    /// The X server's largest size.
+    pub size_max: Size,
+}
+
+/// Two clocks: one that only goes forward, and the time of day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds since some moment.
+    pub steady_ms: u64,
+    /// Milliseconds since 1970.
+    pub wall_ms: u64,
+}
+
+/// What the shell has to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send a message.
+    Send(LinkId, FromSession),
+    /// Send a last message, if there is one, and close.
+    Close {
+        /// The connection.
+        link: LinkId,
+        /// The last message.
+        farewell: Option<Detached>,
+        /// Why, for the log.
+        why: String,
+    },
+    /// This connection is attached: it is nobody unknown any more.
+    Admit(LinkId),
+    /// Tell the keeper.
+    Report(Attachment),
+    /// Send frames of this size to a new attachment, from the first on.
+    Show {
+        /// The attachment.
+        attachment: u64,
+        /// The screen's new size.
+        size: Size,
+    },
+    /// Send no more frames.
+    Hide,
+    /// A frame is on the DTU's screen.
+    FrameShown {
+        /// The attachment.
+        attachment: u64,
+        /// The frame.
+        number: u64,
+    },
+    /// Change the screen's size.
+    Resize(Size),
+    /// Load a keyboard layout.
+    Layout(Keymap),
+    /// Put input in; `first` is the number of the first event.
+    Type {
+        /// Attachment and number of the first event.
+        first: InputDone,
+        /// The events.
+        events: Vec<InputEvent>,
+    },
+    /// Note where a new attachment's input begins.
+    BeginInput(InputDone),
+    /// Let go of all keys and buttons.
+    ReleaseAll,
+    /// Say good-bye to the keeper once everything is sent, and end.
+    Finish,
+}
+
+/// The DTU that shows the session.
+#[derive(Debug)]
+struct Current {
+    link: LinkId,
+    attachment: Attachment,
+    /// The earliest attachment whose input may still come.
+    input_from: u64,
+    pacing: Pacing,
+}
+
+/// The decisions of a worker.
+#[derive(Debug)]
+pub struct Core {
+    about: About,
+    clocks: Clocks,
+    used: UsedTickets,
+    /// The highest removed insert of each DTU, the latest last.
+    removed: VecDeque<(DtuId, u64)>,
+    peers: HashMap<LinkId, Peer>,
+    current: Option<Current>,
+    last: Option<Attachment>,
+    /// The last event that was handed on to be put in.
+    position: InputDone,
+    /// When keys that a lost DTU held are let go.
+    release_at_ms: Option<u64>,
+    ended: Option<String>,
+    actions: VecDeque<Action>,
+}
+
+impl Core {
+    /// For a worker that starts. `last` is the last attachment of an earlier
+    /// worker, and `position` the last input that it put in.
+    pub fn new(
+        about: About,
+        clocks: Clocks,
+        last: Option<Attachment>,
+        position: Option<InputDone>,
+        now: Now,
+    ) -> Self {
+        let mut core = Core {
+            about,
+            clocks,
+            used: UsedTickets::new(USED_TICKETS_MAX),
+            removed: VecDeque::new(),
+            peers: HashMap::new(),
+            current: None,
+            last,
+            position: position.unwrap_or(InputDone { attachment: 0, seq: 0 }),
+            release_at_ms: None,
+            ended: None,
+            actions: VecDeque::new(),
+        };
+        if let Some(last) = last {
+            match last.state {
+                AttachmentState::Over => core.actions.push_back(Action::ReleaseAll),
+                _ => core.release_at_ms = Some(now.steady_ms + HELD_KEYS_GRACE_MS),
+            }
+        }
+        core
+    }
+
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Core::tick`] wants to be called.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        self.release_at_ms
+    }
+
+    /// The time went on.
+    pub fn tick(&mut self, now: Now) {
+        if self.release_at_ms.is_some_and(|at| now.steady_ms >= at) {
+            self.release_at_ms = None;
+            self.actions.push_back(Action::ReleaseAll);
+        }
+    }
+
+    /// A connection was opened, by this peer.
+    pub fn opened(&mut self, link: LinkId, peer: Peer) {
+        self.peers.insert(link, peer);
+    }
+
+    /// A connection is gone.
+    pub fn closed(&mut self, link: LinkId, now: Now) {
+        self.peers.remove(&link);
+        if self.current.as_ref().is_some_and(|current| current.link == link) {
+            self.leave(AttachmentState::Lost);
+            self.release_at_ms = Some(now.steady_ms + HELD_KEYS_GRACE_MS);
+        }
+    }
+
+    /// A message came over a connection that is open.
+    pub fn message(&mut self, link: LinkId, message: ToSession, now: Now) {
+        let Some(peer) = self.peers.get(&link).cloned() else { return };
+        let attached = self.current.as_ref().is_some_and(|current| current.link == link);
+        match (peer, message) {
+            (_, ToSession::Unknown(_)) => {}
+            (Peer::Server(_), ToSession::Probe(probe)) => {
+                let answer = ProbeAnswer {
+                    nonce: probe.nonce,
+                    session: self.about.session,
+                    epoch: self.about.epoch,
+                    shown_on: self.current.as_ref().map(|current| current.attachment.dtu),
+                };
+                self.actions.push_back(Action::Send(link, answer.into()));
+            }
+            (Peer::Dtu(dtu), ToSession::Attach(attach)) if !attached => {
+                self.attach(link, dtu, attach, now);
+            }
+            (Peer::Dtu(_), message) if attached => self.attached_message(link, message),
+            (_, message) => {
+                self.protocol_error(link, format!("{} was not expected", name(&message)));
+            }
+        }
+    }
+
+    /// Bytes came that are not a message.
+    pub fn protocol_error(&mut self, link: LinkId, why: String) {
+        if self.current.as_ref().is_some_and(|current| current.link == link) {
+            self.leave(AttachmentState::Over);
+            self.actions.push_back(Action::ReleaseAll);
+        }
+        self.close(link, DetachReason::Protocol, &why, why.clone());
+    }
+
+    /// A server said something, through the keeper.
+    pub fn server_said(&mut self, message: ToKeeper) {
+        match message {
+            ToKeeper::Detach(detach) => self.removed(detach.dtu, detach.insert),
+            ToKeeper::Clocks(clocks) => self.clocks = clocks,
+            ToKeeper::End(end) => {
+                if let Some(current) = &self.current {
+                    let link = current.link;
+                    self.leave(AttachmentState::Over);
+                    let why = "the session is over".to_owned();
+                    self.close(link, DetachReason::Ended, &end.text, why);
+                }
+                self.ended = Some(end.text);
+                self.actions.push_back(Action::Finish);
+            }
+            ToKeeper::Unknown(_) => {}
+        }
+    }
+
+    /// A frame was made for an attachment: the connection to send it over, if
+    /// it is still wanted.
+    pub fn frame(&mut self, attachment: u64) -> Option<LinkId> {
+        let current = self.current.as_mut()?;
+        if current.attachment.number != attachment {
+            return None;
+        }
+        current.pacing.send();
+        Some(current.link)
+    }
+
+    /// The connection that input acknowledgements go to.
+    pub fn input_link(&self) -> Option<LinkId> {
+        self.current.as_ref().map(|current| current.link)
+    }
+
+    fn attach(&mut self, link: LinkId, dtu: DtuId, attach: AttachDisplay, now: Now) {
+        if let Some(text) = self.ended.clone() {
+            self.close(link, DetachReason::Ended, &text, "the session is over".into());
+            return;
+        }
+        let ticket = match self.check_ticket(dtu, &attach, now) {
+            Ok(ticket) => ticket,
+            Err(why) => {
+                let log = format!("ticket refused: {why}");
+                self.close(link, DetachReason::TicketRefused, &why, log);
+                return;
+            }
+        };
+        let resumes = self.resumes(dtu, &ticket);
+        self.displace(dtu, &attach.dtu_name);
+        let number = self.next_number();
+        let attachment = Attachment {
+            number,
+            dtu,
+            connection: ticket.connection,
+            insert: ticket.insert,
+            state: AttachmentState::Shown,
+        };
+        self.release_at_ms = None;
+        if resumes.is_none() {
+            self.actions.push_back(Action::ReleaseAll);
+            self.position = InputDone { attachment: number, seq: 0 };
+            self.actions.push_back(Action::BeginInput(self.position));
+        }
+        let input_from = self.position.attachment;
+        let size = Size::clamped(
+            attach.screen.width_px().into(),
+            attach.screen.height_px().into(),
+            self.about.size_max,
+        );
+        self.last = Some(attachment);
+        self.current = Some(Current { link, attachment, input_from, pacing: Pacing::default() });
+        let (session, epoch) = (self.about.session, self.about.epoch);
+        let attached = Attached { session, epoch, attachment: number, size, resumes };
+        self.actions.extend([
+            Action::Admit(link),
+            Action::Report(attachment),
+            Action::Send(link, attached.into()),
+            Action::Layout(attach.keymap),
+            Action::Show { attachment: number, size },
+        ]);
+    }
+
+    fn check_ticket(
+        &mut self,
+        dtu: DtuId,
+        attach: &AttachDisplay,
+        now: Now,
+    ) -> Result<Ticket, String> {
+        let clocks = &self.clocks;
+        let ticket = attach
+            .ticket
+            .open(&self.about.verifier, dtu, now.wall_ms, |issuer| clocks.ahead_ms(issuer))
+            .map_err(|error| error.to_string())?;
+        let about = &self.about;
+        let removed = self.removed.iter().find(|(removed, _)| *removed == dtu);
+        let why = if ticket.permit != Permit::Attach {
+            "the ticket is not for attaching to a session"
+        } else if ticket.session != about.session || ticket.token != about.token {
+            "the ticket is for another session"
+        } else if ticket.epoch != about.epoch {
+            "the ticket is for another copy of this session"
+        } else if self.last.is_some_and(|last| ticket.connection < last.connection) {
+            "the session was connected elsewhere since the ticket was made"
+        } else if removed.is_some_and(|(_, insert)| ticket.insert <= *insert) {
+            "the token was removed since the ticket was made"
+        } else if !self.used.take(ticket.nonce, now.wall_ms) {
+            "the ticket was used before"
+        } else {
+            return Ok(ticket);
+        };
+        Err(why.to_owned())
+    }
+
+    /// Where this DTU's input goes on, if its last attachment was the last of
+    /// all and only its link or a worker was lost.
+    fn resumes(&self, dtu: DtuId, ticket: &Ticket) -> Option<InputDone> {
+        let last = self.last?;
+        let same = last.dtu == dtu && last.insert == ticket.insert;
+        (same && last.state != AttachmentState::Over).then_some(self.position)
+    }
+
+    /// Numbers grow over workers, also if the keeper did not hear of the last.
+    fn next_number(&self) -> u64 {
+        let last = self.last.map_or(0, |last| last.number);
+        last.max(self.position.attachment).saturating_add(1)
+    }
+
+    fn displace(&mut self, dtu: DtuId, name: &str) {
+        let Some(current) = &self.current else { return };
+        let link = current.link;
+        let why = match current.attachment.dtu == dtu {
+            true => "the same DTU attached again",
+            false => "another DTU attached",
+        };
+        self.current = None;
+        let name: String = name.chars().filter(|c| !c.is_control()).collect();
+        self.close(link, DetachReason::Elsewhere, &name, why.into());
+    }
+
+    fn attached_message(&mut self, link: LinkId, message: ToSession) {
+        let Some(current) = &mut self.current else { return };
+        match message {
+            ToSession::Input(input) => {
+                if let Err(why) = self.input(input) {
+                    self.protocol_error(link, why);
+                }
+            }
+            ToSession::FrameShown(frame) => match current.pacing.shown(frame.number) {
+                Ok(()) => self.actions.push_back(Action::FrameShown {
+                    attachment: current.attachment.number,
+                    number: frame.number,
+                }),
+                Err(wrong) => self.protocol_error(link, wrong.to_string()),
+            },
+            ToSession::Resize(resize) => {
+                let (width, height) = (resize.screen.width_px(), resize.screen.height_px());
+                let size = Size::clamped(width.into(), height.into(), self.about.size_max);
+                self.actions.push_back(Action::Resize(size));
+            }
+            ToSession::Layout(layout) => self.actions.push_back(Action::Layout(layout.keymap)),
+            ToSession::Remove(remove) => {
+                let dtu = current.attachment.dtu;
+                self.removed(dtu, remove.insert);
+            }
+            message => {
+                self.protocol_error(link, format!("{} was not expected", name(&message)));
+            }
+        }
+    }
+
+    /// Hands on what was not put in yet. What a DTU sends again after a gap
+    /// belongs to an earlier attachment; order is by attachment and number.
+    fn input(&mut self, input: Input) -> Result<(), String> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let attachment = input.attachment;
+        if !(current.input_from..=current.attachment.number).contains(&attachment) {
+            return Err(format!("input of attachment {attachment} was not expected"));
+        }
+        let events = input.events.into_vec();
+        let Some(end_seq) = input.first_seq.checked_add(events.len() as u64) else {
+            return Err("input numbers are too high".into());
+        };
+        let done_seq = match attachment.cmp(&self.position.attachment) {
+            std::cmp::Ordering::Less => u64::MAX,
+            std::cmp::Ordering::Equal => self.position.seq,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let done = done_seq.saturating_add(1).saturating_sub(input.first_seq);
+        let done = usize::try_from(done).unwrap_or(usize::MAX);
+        if done >= events.len() {
+            return Ok(());
+        }
+        let first = InputDone { attachment, seq: input.first_seq + done as u64 };
+        self.position = InputDone { attachment, seq: end_seq - 1 };
+        self.actions.push_back(Action::Type { first, events: events[done..].to_vec() });
+        Ok(())
+    }
+
+    /// The token went from a DTU: what it shows goes, and what comes late
+    /// with that insert is refused.
+    fn removed(&mut self, dtu: DtuId, insert: u64) {
+        let before = self.removed.iter().position(|(known, _)| *known == dtu);
+        let known = before.and_then(|index| self.removed.remove(index)).map_or(0, |(_, i)| i);
+        if self.removed.len() >= REMOVED_MAX {
+            self.removed.pop_front();
+        }
+        self.removed.push_back((dtu, insert.max(known)));
+        let over = |attachment: &Attachment| attachment.dtu == dtu && attachment.insert <= insert;
+        if self.current.as_ref().is_some_and(|current| over(&current.attachment)) {
+            let link = self.current.as_ref().map(|current| current.link);
+            self.leave(AttachmentState::Over);
+            self.actions.push_back(Action::ReleaseAll);
+            if let Some(link) = link {
+                self.close(link, DetachReason::Removed, "", "the token was removed".into());
+            }
+        } else if let Some(last) = &mut self.last
+            && over(last)
+            && last.state == AttachmentState::Lost
+        {
+            last.state = AttachmentState::Over;
+            self.release_at_ms = None;
+            self.actions.push_back(Action::Report(*last));
+            self.actions.push_back(Action::ReleaseAll);
+        }
+    }
+
+    /// Nobody shows the session any more.
+    fn leave(&mut self, state: AttachmentState) {
+        let Some(mut current) = self.current.take() else { return };
+        current.attachment.state = state;
+        self.last = Some(current.attachment);
+        self.actions.push_back(Action::Hide);
+        self.actions.push_back(Action::Report(current.attachment));
+    }
+
+    fn close(&mut self, link: LinkId, reason: DetachReason, text: &str, why: String) {
+        self.peers.remove(&link);
+        let farewell = Some(Detached { reason, text: text.to_owned() });
+        self.actions.push_back(Action::Close { link, farewell, why });
+    }
+}
+
+fn name(message: &ToSession) -> &'static str {
+    match message {
+        ToSession::Attach(_) => "Attach",
+        ToSession::Input(_) => "Input",
+        ToSession::FrameShown(_) => "FrameShown",
+        ToSession::Resize(_) => "Resize",
+        ToSession::Layout(_) => "Layout",
+        ToSession::Remove(_) => "Remove",
+        ToSession::Probe(_) => "Probe",
+        ToSession::Unknown(_) => "a message of a newer version",
+    }
+}

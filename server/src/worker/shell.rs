@@ -1,0 +1,279 @@
+//! The loop that feeds the core and does what it says.
+
+use super::core::{About, Action, Core, LinkId, Now};
+use super::links::{LinkEvent, Links, Outbox};
+use super::painter::{Made, Painter};
+use super::typist::{self, Order, Told};
+use crate::keeper::protocol::{FromWorker, ToWorker, WorkerStart};
+use afterglow_link::certificates::{Credentials, group_of};
+use afterglow_link::quic::{Liveness, accepting_endpoint};
+use afterglow_link::stream::{MessageReader, MessageWriter};
+use afterglow_link::tls;
+use afterglow_wire::display::{ALPN, FromSession};
+use afterglow_wire::trust::TicketVerifier;
+use anyhow::{Context as _, bail};
+use std::collections::HashMap;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+/// Link events that may wait; a link that says more waits itself.
+const EVENTS_MAX: usize = 64;
+/// How many closed links are logged in a second.
+const LOGGED_A_SECOND: u32 = 10;
+
+/// Serves a session's display link until the keeper or the X server goes.
+/// Standard input is the socket to the keeper, standard output the UDP socket.
+pub fn run() -> anyhow::Result<()> {
+    let inherited = |what: &str, fd: std::io::Result<OwnedFd>| {
+        fd.with_context(|| format!("cannot use the inherited {what}"))
+    };
+    let keeper = inherited("keeper socket", std::io::stdin().as_fd().try_clone_to_owned())?;
+    let udp = inherited("UDP socket", std::io::stdout().as_fd().try_clone_to_owned())?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(serve(keeper.into(), udp.into()))
+}
+
+async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow::Result<()> {
+    keeper.set_nonblocking(true).context("cannot use the keeper socket")?;
+    let (reading, writing) =
+        UnixStream::from_std(keeper).context("cannot use the keeper socket")?.into_split();
+    let mut from_keeper = MessageReader::new(reading);
+    let Some(ToWorker::Start(start)) = from_keeper.next().await.context("the keeper")? else {
+        bail!("the keeper's first message is not the start");
+    };
+    let mut worker = Worker::start(*start, udp, from_keeper, MessageWriter::new(writing))?;
+    worker.work().await
+}
+
+struct Worker {
+    core: Core,
+    began: Instant,
+    endpoint: quinn::Endpoint,
+    from_keeper: MessageReader<OwnedReadHalf, ToWorker>,
+    to_keeper: MessageWriter<OwnedWriteHalf, FromWorker>,
+    links: Links,
+    link_events: mpsc::Receiver<LinkEvent>,
+    outboxes: HashMap<LinkId, Outbox>,
+    painter: Painter,
+    made: mpsc::UnboundedReceiver<Made>,
+    typist: SyncSender<Order>,
+    told: mpsc::UnboundedReceiver<Told>,
+    closings: ClosingsLog,
+}
+
+impl Worker {
+    fn start(
+        start: WorkerStart,
+        udp: UdpSocket,
+        from_keeper: MessageReader<OwnedReadHalf, ToWorker>,
+        to_keeper: MessageWriter<OwnedWriteHalf, FromWorker>,
+    ) -> anyhow::Result<Self> {
+        let WorkerStart { spec, display, reset_key, last } = start;
+        let (told_to, told) = mpsc::unbounded_channel();
+        let (typist, position) = typist::start(display.clone(), told_to)?;
+        let (made_to, made) = mpsc::unbounded_channel();
+        let painter = Painter::start(&display, spec.size_max, made_to)?;
+
+        let credentials =
+            Credentials::from_der(&spec.certificate.0, &spec.certificate_key.0, &spec.authority.0);
+        let group = group_of(&spec.authority.0.to_vec().into())?;
+        let tls = tls::server_config(&credentials, ALPN)?;
+        let endpoint = accepting_endpoint(udp, tls, Liveness::DISPLAY, Some(reset_key))?;
+        let (events, link_events) = mpsc::channel(EVENTS_MAX);
+
+        let about = About {
+            session: spec.session,
+            epoch: spec.epoch,
+            token: spec.token,
+            verifier: TicketVerifier(spec.ticket_key),
+            size_max: spec.size_max,
+        };
+        let began = Instant::now();
+        let core = Core::new(about, spec.clocks, last, position, now(began));
+        Ok(Worker {
+            core,
+            began,
+            endpoint,
+            from_keeper,
+            to_keeper,
+            links: Links::new(group, events),
+            link_events,
+            outboxes: HashMap::new(),
+            painter,
+            made,
+            typist,
+            told,
+            closings: ClosingsLog::default(),
+        })
+    }
+
+    async fn work(&mut self) -> anyhow::Result<()> {
+        loop {
+            while let Some(action) = self.core.poll() {
+                if self.act(action).await? {
+                    return Ok(());
+                }
+            }
+            let deadline = self.core.deadline_ms();
+            let deadline = deadline.map(|ms| self.began + Duration::from_millis(ms));
+            tokio::select! {
+                biased;
+                Some(event) = self.link_events.recv() => self.link_event(event),
+                Some(told) = self.told.recv() => {
+                    let done = told.context("input")?;
+                    if let Some(link) = self.core.input_link()
+                        && let Some(outbox) = self.outboxes.get(&link)
+                    {
+                        outbox.input_done(done);
+                    }
+                }
+                Some(made) = self.made.recv() => {
+                    let frame = made.context("capture")?;
+                    if let Some(link) = self.core.frame(frame.attachment) {
+                        self.send(link, |outbox| outbox.send_parts(frame.parts));
+                    }
+                }
+                message = self.from_keeper.next() => match message.context("the keeper")? {
+                    Some(ToWorker::Server(message)) => self.core.server_said(message),
+                    Some(ToWorker::Start(_)) => bail!("the keeper started this worker twice"),
+                    None => bail!("the keeper is gone"),
+                },
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => {
+                        if let Some(link) = self.links.accept(incoming) {
+                            self.gone(link, "too many connections: the oldest has to go");
+                        }
+                    }
+                    None => bail!("the UDP socket is gone"),
+                },
+                () = sleep_until(deadline) => self.core.tick(now(self.began)),
+            }
+        }
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Opened(link, peer, outbox) => {
+                self.outboxes.insert(link, outbox);
+                self.core.opened(link, peer);
+            }
+            LinkEvent::Message(link, message) => {
+                self.core.message(link, message, now(self.began));
+            }
+            LinkEvent::Garbage(link, why) => self.core.protocol_error(link, why),
+            LinkEvent::Closed(link, why) => self.gone(link, &why),
+        }
+    }
+
+    fn gone(&mut self, link: LinkId, why: &str) {
+        self.closings.log(link, why);
+        self.outboxes.remove(&link);
+        self.core.closed(link, now(self.began));
+    }
+
+    fn send(
+        &mut self,
+        link: LinkId,
+        send: impl FnOnce(&Outbox) -> Result<(), super::links::Stuck>,
+    ) {
+        let Some(outbox) = self.outboxes.get(&link) else { return };
+        if let Err(stuck) = send(outbox) {
+            self.gone(link, &stuck.to_string());
+        }
+    }
+
+    /// Does what the core says; true at the end.
+    async fn act(&mut self, action: Action) -> anyhow::Result<bool> {
+        match action {
+            Action::Send(link, message) => self.send(link, |outbox| outbox.send(&message)),
+            Action::Close { link, farewell, why } => {
+                if let Some(outbox) = self.outboxes.remove(&link) {
+                    self.closings.log(link, &why);
+                    // If the peer is stuck, dropping the outbox closes too.
+                    let _ = outbox.close(farewell.map(FromSession::from));
+                }
+            }
+            Action::Admit(link) => self.links.admit(link),
+            Action::Report(attachment) => {
+                tracing::info!(
+                    number = attachment.number,
+                    dtu = ?attachment.dtu,
+                    state = ?attachment.state,
+                    "attachment"
+                );
+                self.to_keeper.send(FromWorker::Attachment(attachment)).await?;
+            }
+            Action::Show { attachment, size } => self.painter.show(attachment, size),
+            Action::Hide => self.painter.hide(),
+            Action::FrameShown { attachment, number } => self.painter.shown(attachment, number),
+            Action::Resize(size) => self.painter.resize(size),
+            Action::Layout(keymap) => self.order(Order::Layout(keymap))?,
+            Action::Type { first, events } => self.order(Order::Type(first, events))?,
+            Action::BeginInput(position) => self.order(Order::Begin(position))?,
+            Action::ReleaseAll => self.order(Order::ReleaseAll)?,
+            Action::Finish => {
+                self.links.finish().await;
+                self.to_keeper.send(FromWorker::Finished).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn order(&self, order: Order) -> anyhow::Result<()> {
+        // A full queue is an X server that stands still: a new worker finds
+        // out, and the DTU sends again what was not put in.
+        self.typist.try_send(order).context("the X server takes no input")
+    }
+}
+
+fn now(began: Instant) -> Now {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { steady_ms: began.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Logs each closed link once, and of a flood only a few a second.
+#[derive(Debug)]
+struct ClosingsLog {
+    second: Instant,
+    logged: u32,
+    left_out: u64,
+}
+
+impl Default for ClosingsLog {
+    fn default() -> Self {
+        ClosingsLog { second: Instant::now(), logged: 0, left_out: 0 }
+    }
+}
+
+impl ClosingsLog {
+    fn log(&mut self, link: LinkId, why: &str) {
+        if self.second.elapsed() >= Duration::from_secs(1) {
+            if self.left_out > 0 {
+                tracing::info!("{} more links were closed", self.left_out);
+            }
+            *self = ClosingsLog::default();
+        }
+        if self.logged >= LOGGED_A_SECOND {
+            self.left_out += 1;
+            return;
+        }
+        self.logged += 1;
+        tracing::info!(link, "link closed: {why}");
+    }
+}

@@ -1,0 +1,503 @@
+//! A real session for tests: a keeper with its X server and programs, and
+//! DTUs that speak the display link to it.
+
+use afterglow_link::certificates::{Authority, Credentials, dtu_credentials, generate_dtu_key};
+use afterglow_link::quic::{Liveness, connect_as, opening_endpoint};
+use afterglow_link::stream::{MessageReader, MessageWriter};
+use afterglow_link::tls::Accept;
+use afterglow_wire::codec::Message as _;
+use afterglow_wire::command::{Command as DisplayCommand, CursorShape};
+use afterglow_wire::display::{
+    ALPN, AttachDisplay, Attached, Detached, FrameShown, FromSession, Input, InputDone, ToSession,
+};
+use afterglow_wire::framebuffer::Framebuffer;
+use afterglow_wire::ids::{DtuId, Epoch, SessionId, Size, Token, TokenKind};
+use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::local::{
+    Clocks, CommandLine, Der, FromKeeper, SessionSpec, Started, Status, ToKeeper,
+};
+use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
+use afterglow_wire::trust::{GroupKey, Role};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+/// Longer than anything here takes on a loaded machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Each session of this process gets a range of ports of its own.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(0);
+
+pub fn group_key() -> GroupKey {
+    GroupKey::from_file_content(&[7; 32]).unwrap()
+}
+
+/// A keeper and everything that it started.
+pub struct Session {
+    keeper: Child,
+    pub port: u16,
+    pub spec: SessionSpec,
+    dir: tempfile::TempDir,
+}
+
+/// What a test wants to be different.
+pub struct Options {
+    pub desktop: Vec<String>,
+    pub size: Size,
+    pub size_max: Size,
+    pub keymap: &'static str,
+    /// The environment's PATH, where programs are to be missing.
+    pub path: Option<String>,
+}
+
+impl Options {
+    /// A desktop that is one shell command.
+    pub fn shell(command: &str) -> Self {
+        Options {
+            desktop: ["sh", "-c", command].map(String::from).to_vec(),
+            size: Size::new(640, 480).unwrap(),
+            size_max: Size::new(1280, 1024).unwrap(),
+            keymap: "us",
+            path: None,
+        }
+    }
+}
+
+impl Session {
+    /// Starts a session that has to come up.
+    pub fn start(options: Options) -> Session {
+        match Session::try_start(options) {
+            Ok(session) => session,
+            Err(text) => panic!("the session did not start: {text}"),
+        }
+    }
+
+    /// Starts a session; the error is what the keeper reports.
+    pub fn try_start(options: Options) -> Result<Session, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let (runtime_dir, home_dir) = (dir.path().join("session"), dir.path().join("home"));
+        std::fs::create_dir(&runtime_dir).unwrap();
+        std::fs::create_dir(&home_dir).unwrap();
+        let spec = spec(&options, &runtime_dir, &home_dir);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow-session"));
+        command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let log = std::fs::File::create(dir.path().join("keeper.log")).unwrap();
+        command.stderr(log);
+        if let Some(path) = &options.path {
+            command.env("PATH", path);
+        }
+        let mut keeper = command.spawn().unwrap();
+        keeper.stdin.take().unwrap().write_all(&spec.encode_framed()).unwrap();
+        let mut report = Vec::new();
+        // The keeper lets go of its output, so this ends.
+        keeper.stdout.take().unwrap().read_to_end(&mut report).unwrap();
+        match Started::decode(report.split_off(4).into()).unwrap() {
+            Started::Ready { port } => Ok(Session { keeper, port, spec, dir }),
+            Started::Failed { text } => {
+                keeper.wait().unwrap();
+                assert!(!runtime_dir.exists(), "a failed start leaves nothing behind");
+                Err(text)
+            }
+        }
+    }
+
+    /// A file in the session's home directory.
+    pub fn home(&self, file: &str) -> PathBuf {
+        Path::new(&self.spec.home_dir).join(file)
+    }
+
+    pub fn keeper_pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// The present worker's process.
+    pub fn worker_pid(&self) -> Option<u32> {
+        children_of(self.keeper.id()).into_iter().find(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"worker"))
+        })
+    }
+
+    /// A server's connection to the keeper.
+    pub async fn server(&self) -> Server {
+        let path = Path::new(&self.spec.runtime_dir).join("keeper.sock");
+        let (reading, writing) = UnixStream::connect(path).await.unwrap().into_split();
+        Server { reader: MessageReader::new(reading), writer: MessageWriter::new(writing) }
+    }
+
+    /// A ticket as the server would give it.
+    pub fn ticket(&self, dtu: &Dtu) -> Ticket {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let mut nonce = [0; 16];
+        aws_lc_rs::rand::fill(&mut nonce).unwrap();
+        Ticket {
+            permit: Permit::Attach,
+            issuer: self.spec.server.clone(),
+            ends_ms: now.as_millis() as u64 + SHORT_LIFE_MS,
+            nonce,
+            dtu: dtu.id,
+            token: self.spec.token.clone(),
+            session: self.spec.session,
+            epoch: self.spec.epoch,
+            insert: 1,
+            connection: 1,
+        }
+    }
+
+    /// Opens a display link and says nothing yet.
+    pub async fn connect(&self, credentials: &Credentials) -> Link {
+        let endpoint = opening_endpoint().unwrap();
+        let accept = Accept::Session {
+            group: Authority::of_group(&group_key()).unwrap().group_id().unwrap(),
+            id: self.spec.session,
+            epoch: self.spec.epoch,
+        };
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port);
+        let connection =
+            connect_as(&endpoint, address, credentials, accept, ALPN, Liveness::DISPLAY)
+                .await
+                .unwrap();
+        let (sending, receiving) = connection.open_bi().await.unwrap();
+        Link {
+            reader: MessageReader::new(receiving),
+            writer: MessageWriter::new(sending),
+            connection,
+            _endpoint: endpoint,
+        }
+    }
+
+    /// Attaches, or gives why not.
+    pub async fn try_attach(&self, dtu: &Dtu, ticket: Ticket) -> Result<Shown, Detached> {
+        let mut link = self.connect(&dtu.credentials).await;
+        let attach = AttachDisplay {
+            ticket: ticket.seal(&group_key().ticket_signer()),
+            dtu_name: dtu.name.clone(),
+            screen: dtu.screen,
+            keymap: dtu.keymap.parse().unwrap(),
+        };
+        link.writer.send(attach).await.unwrap();
+        match link.next().await {
+            Some(FromSession::Attached(attached)) => Ok(Shown::new(link, attached)),
+            Some(FromSession::Detached(detached)) => Err(detached),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn attach(&self, dtu: &Dtu) -> Shown {
+        self.try_attach(dtu, self.ticket(dtu)).await.unwrap()
+    }
+
+    /// What the session's X server shows, fourth bytes masked; the display's
+    /// name is in the home directory's file `display`.
+    pub async fn x_picture(&self) -> Framebuffer {
+        let display = self.wait_for_file("display").await;
+        let connection = self.x_connection(&display);
+        x_picture(&connection)
+    }
+
+    pub fn x_connection(&self, display: &str) -> x11rb::rust_connection::RustConnection {
+        let number = display.trim().trim_start_matches(':').parse().unwrap();
+        let authority_file = Path::new(&self.spec.runtime_dir).join("Xauthority");
+        let content = std::fs::read(&authority_file).unwrap();
+        let cookie = *content.last_chunk().unwrap();
+        afterglow_server::desktop::Display { number, cookie, authority_file }.connect().unwrap()
+    }
+
+    /// The content of a file in the home directory, once it is there whole:
+    /// ended by a newline.
+    pub async fn wait_for_file(&self, name: &str) -> String {
+        let path = self.home(name);
+        wait_for(&format!("{}", path.display()), || {
+            std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
+        })
+        .await
+    }
+
+    /// Waits until nothing of the session is left; gives what the keeper said.
+    pub async fn wait_for_end(&mut self) {
+        let keeper = &mut self.keeper;
+        wait_for("the keeper's end", || keeper.try_wait().unwrap()).await;
+        assert!(!Path::new(&self.spec.runtime_dir).exists());
+        assert_eq!(marked(&self.spec), Vec::<u32>::new());
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Ok(None) = self.keeper.try_wait() {
+            let pid = rustix::process::Pid::from_child(&self.keeper);
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = self.keeper.wait();
+        }
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("keeper.log"));
+            eprintln!("--- keeper.log\n{}", log.unwrap_or_default());
+        }
+    }
+}
+
+/// Asks until there is an answer, for as long as patience lasts.
+pub async fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
+    let key = group_key();
+    let authority = Authority::of_group(&key).unwrap();
+    let mut id = [0; 16];
+    aws_lc_rs::rand::fill(&mut id).unwrap();
+    let (session, epoch) = (SessionId(id), Epoch(1));
+    let credentials = authority.issue(&Role::Session { id: session, epoch }).unwrap();
+    let slot = NEXT_PORT.fetch_add(1, Ordering::Relaxed) % 50;
+    let port = 20000 + (std::process::id() % 200) as u16 * 200 + slot * 4;
+    let der = |bytes: &[u8]| Der(bytes.to_vec().into());
+    SessionSpec {
+        session,
+        epoch,
+        server: "mud".parse().unwrap(),
+        token: Token::new(TokenKind::Soft, "anna").unwrap(),
+        runtime_dir: runtime_dir.to_str().unwrap().into(),
+        home_dir: home_dir.to_str().unwrap().into(),
+        desktop: CommandLine(options.desktop.clone()),
+        size_max: options.size_max,
+        size: options.size,
+        keymap: options.keymap.parse().unwrap(),
+        listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
+        port_last: port + 100,
+        certificate: der(&credentials.chain[0]),
+        certificate_key: der(credentials.key.secret_pkcs8_der()),
+        authority: der(authority.certificate()),
+        ticket_key: key.ticket_signer().verifier().0,
+        clocks: Clocks::default(),
+    }
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    pids()
+        .filter(|pid| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let after_name = stat.rsplit(')').next().unwrap_or("");
+            after_name.split_whitespace().nth(1) == Some(&parent.to_string())
+        })
+        .collect()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|e| e.file_name().to_str()?.parse().ok())
+}
+
+/// Live processes with the session's mark.
+fn marked(spec: &SessionSpec) -> Vec<u32> {
+    let mark = format!("AFTERGLOW_SESSION={}.{}", spec.session, spec.epoch);
+    pids()
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|environ| environ.split(|b| *b == 0).any(|pair| pair == mark.as_bytes()))
+        })
+        .collect()
+}
+
+pub fn x_picture(connection: &x11rb::rust_connection::RustConnection) -> Framebuffer {
+    use x11rb::connection::Connection as _;
+    use x11rb::protocol::xproto::{ConnectionExt as _, ImageFormat};
+    let root = connection.setup().roots[0].root;
+    let geometry = connection.get_geometry(root).unwrap().reply().unwrap();
+    let image = connection
+        .get_image(ImageFormat::Z_PIXMAP, root, 0, 0, geometry.width, geometry.height, !0)
+        .unwrap()
+        .reply()
+        .unwrap();
+    let mut picture = Framebuffer::new(Size::new(geometry.width, geometry.height).unwrap());
+    for (to, from) in picture.pixels_mut().chunks_exact_mut(4).zip(image.data.chunks_exact(4)) {
+        to[..3].copy_from_slice(&from[..3]);
+    }
+    picture
+}
+
+/// A server at the keeper's socket.
+pub struct Server {
+    reader: MessageReader<tokio::net::unix::OwnedReadHalf, FromKeeper>,
+    pub writer: MessageWriter<tokio::net::unix::OwnedWriteHalf, ToKeeper>,
+}
+
+impl Server {
+    pub async fn next(&mut self) -> Option<FromKeeper> {
+        timeout(PATIENCE, self.reader.next()).await.expect("the keeper says nothing").unwrap()
+    }
+
+    /// Reads on until the status is as wanted.
+    pub async fn status(&mut self, wanted: impl Fn(&Status) -> bool) -> Status {
+        loop {
+            match self.next().await {
+                Some(FromKeeper::Status(status)) if wanted(&status) => return status,
+                Some(FromKeeper::Status(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// Reads on until the session is over; gives why.
+    pub async fn ended(&mut self) -> String {
+        loop {
+            match self.next().await {
+                Some(FromKeeper::Ended(ended)) => return ended.text,
+                Some(FromKeeper::Status(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// Who a DTU is.
+pub struct Dtu {
+    pub id: DtuId,
+    pub credentials: Credentials,
+    pub name: String,
+    pub screen: Size,
+    pub keymap: &'static str,
+}
+
+impl Dtu {
+    pub fn new(name: &str) -> Dtu {
+        let (id, credentials) = dtu_credentials(&generate_dtu_key().unwrap()).unwrap();
+        let screen = Size::new(640, 480).unwrap();
+        Dtu { id, credentials, name: name.into(), screen, keymap: "us" }
+    }
+}
+
+/// An open display link.
+pub struct Link {
+    pub reader: MessageReader<quinn::RecvStream, FromSession>,
+    pub writer: MessageWriter<quinn::SendStream, ToSession>,
+    pub connection: quinn::Connection,
+    _endpoint: quinn::Endpoint,
+}
+
+impl Link {
+    pub async fn next(&mut self) -> Option<FromSession> {
+        timeout(PATIENCE, self.reader.next()).await.expect("the session says nothing").unwrap()
+    }
+}
+
+/// A DTU that shows a session.
+pub struct Shown {
+    pub link: Link,
+    pub attached: Attached,
+    pub picture: Framebuffer,
+    pub cursor: Option<CursorShape>,
+    pub input_done: Option<InputDone>,
+    pub frames: u64,
+    /// Frames are acknowledged as they come.
+    pub acknowledges: bool,
+    next_seq: u64,
+}
+
+impl Shown {
+    fn new(link: Link, attached: Attached) -> Self {
+        // Wrong on purpose: the first frame must not count on anything.
+        let mut picture = Framebuffer::new(Size::new(800, 700).unwrap());
+        picture.pixels_mut().fill(99);
+        Shown {
+            link,
+            attached,
+            picture,
+            cursor: None,
+            input_done: None,
+            frames: 0,
+            acknowledges: true,
+            next_seq: 1,
+        }
+    }
+
+    /// Takes one message; `Some` if it is the last.
+    pub async fn step(&mut self) -> Option<Detached> {
+        match self.link.next().await {
+            Some(FromSession::Frame(part)) => {
+                assert_eq!(part.number, self.frames + 1);
+                for command in &part.commands {
+                    self.picture.apply(command).unwrap();
+                    if let DisplayCommand::Cursor(shape) = command {
+                        self.cursor = Some(shape.clone());
+                    }
+                }
+                if part.last {
+                    self.frames = part.number;
+                    if self.acknowledges {
+                        let shown = FrameShown { number: part.number };
+                        self.link.writer.send(shown).await.unwrap();
+                    }
+                }
+                None
+            }
+            Some(FromSession::InputDone(done)) => {
+                self.input_done = Some(done);
+                None
+            }
+            Some(FromSession::Detached(detached)) => Some(detached),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes messages until the DTU's picture is what the X server shows.
+    pub async fn until_equal(&mut self, session: &Session) {
+        let display = session.wait_for_file("display").await;
+        let x = session.x_connection(&display);
+        let until = Instant::now() + PATIENCE;
+        while self.frames == 0 || self.picture != x_picture(&x) {
+            assert!(Instant::now() < until, "the pictures never became equal");
+            // The X server may have drawn after the last frame.
+            let _ = timeout(Duration::from_millis(50), self.step()).await;
+        }
+    }
+
+    pub async fn until_detached(&mut self) -> Detached {
+        loop {
+            if let Some(detached) = self.step().await {
+                return detached;
+            }
+        }
+    }
+
+    pub async fn until_input_done(&mut self) {
+        while self.input_done.map_or(0, |done| done.seq) + 1 < self.next_seq {
+            assert!(self.step().await.is_none());
+        }
+    }
+
+    pub async fn input(&mut self, events: &[InputEvent]) {
+        let input = Input {
+            attachment: self.attached.attachment,
+            first_seq: self.next_seq,
+            events: events.iter().copied().collect(),
+        };
+        self.next_seq += events.len() as u64;
+        self.link.writer.send(input).await.unwrap();
+    }
+
+    /// Presses and releases keys, one after the other.
+    pub async fn tap(&mut self, scancodes: &[u8]) {
+        let events: Vec<InputEvent> = scancodes
+            .iter()
+            .flat_map(|scancode| {
+                [KeyAction::Press, KeyAction::Release]
+                    .map(|action| InputEvent::Key { scancode: *scancode, action })
+            })
+            .collect();
+        self.input(&events).await;
+    }
+}

@@ -1,0 +1,7 @@
+//! A session from end to end: real X server, real programs, real display
+//! link, and a DTU without a window.
+
+mod attaching;
+mod ending;
+mod harness;
+mod showing;
