@@ -1,1 +1,524 @@
-//! Not written yet.
+//! `afterglow.toml`: reading it, and saying which line is wrong.
+//!
+//! Every error names the file, the line and the key, because a person is going
+//! to open the file next.
+
+use afterglow_wire::ids::{InvalidName, ServerName, Size};
+use afterglow_wire::limits::{COMMAND_WORDS_MAX, SERVERS_MAX, TEXT_BYTES_MAX};
+use afterglow_wire::trust::GroupKey;
+use serde::Deserialize;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+/// The group's UDP port.
+pub const GROUP_PORT: u16 = 7009;
+/// The control links' UDP port.
+pub const CONTROL_PORT: u16 = 7010;
+/// The display links' UDP ports.
+pub const SESSION_PORTS: (u16, u16) = (7100, 7999);
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error(
+        "{path}: cannot read the configuration: {source}; `afterglow-server init DIR` makes one"
+    )]
+    Read {
+        /// The file.
+        path: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// A key, or the file's form, is wrong.
+    #[error("{path}:{line}: {key}: {text}")]
+    Key {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What is wrong, and what to do.
+        text: String,
+    },
+    /// The group key cannot be used.
+    #[error("{path}: {text}")]
+    GroupKey {
+        /// The key's file.
+        path: String,
+        /// What is wrong, and what to do.
+        text: String,
+    },
+}
+
+/// Which tokens are accepted, and what they have to prove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Every token, by its id alone: identification only.
+    Open,
+}
+
+/// A server that is told about ourselves by unicast, and asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerAddress {
+    /// A host's name or address.
+    pub host: String,
+    /// Its group port.
+    pub port: u16,
+}
+
+/// A network in the form address/bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: u32,
+    mask: u32,
+}
+
+impl Network {
+    /// True if the address is in it.
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        address.to_bits() & self.mask == self.address & self.mask
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/')?;
+        let (address, bits): (Ipv4Addr, u32) = (address.parse().ok()?, bits.parse().ok()?);
+        let mask = u32::MAX.checked_shl(32u32.checked_sub(bits)?).unwrap_or(0);
+        Some(Network { address: address.to_bits(), mask })
+    }
+}
+
+/// The configuration of a server; every path is absolute.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The server's name in the group.
+    pub name: ServerName,
+    /// The address that its sockets listen on.
+    pub listen: Ipv4Addr,
+    /// The address that DTUs and servers reach; found from the interfaces if
+    /// it is not configured.
+    pub advertise: Option<Ipv4Addr>,
+    /// Where it takes DTUs.
+    pub control_port: u16,
+    /// Where it hears the group.
+    pub group_port: u16,
+    /// Which interfaces it speaks on; all but loopback if not configured.
+    pub interfaces: Option<Vec<String>>,
+    /// Servers that broadcasts do not reach.
+    pub peers: Vec<PeerAddress>,
+    /// Networks beyond the interfaces' own whose DTUs are answered.
+    pub networks: Vec<Network>,
+    /// The first and the last port of display links.
+    pub session_ports: (u16, u16),
+    /// The group key's file.
+    pub group_key: PathBuf,
+    /// The store's file.
+    pub store: PathBuf,
+    /// Where sessions have their directories.
+    pub runtime_dir: PathBuf,
+    /// Where users have their homes.
+    pub home_root: PathBuf,
+    /// The desktop's command line.
+    pub desktop: Vec<String>,
+    /// The largest size of a session.
+    pub size_max: Size,
+    /// The `afterglow-session` program.
+    pub session_program: PathBuf,
+    /// Which tokens are accepted.
+    pub policy: Policy,
+    /// How often the server speaks to the group.
+    pub host_every_ms: u64,
+    /// After which silence a server of the group counts as down.
+    pub down_after_ms: u64,
+    /// The most sessions on this host.
+    pub sessions_max: usize,
+}
+
+/// The file as it is written. Spans lead from a bad value back to its line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<Spanned<String>>,
+    listen: Option<Spanned<String>>,
+    advertise: Option<Spanned<String>>,
+    control_port: Option<Spanned<u16>>,
+    group_port: Option<Spanned<u16>>,
+    interfaces: Option<Spanned<Vec<String>>>,
+    peers: Option<Spanned<Vec<String>>>,
+    networks: Option<Spanned<Vec<String>>>,
+    session_ports: Option<Spanned<String>>,
+    group_key: Option<Spanned<String>>,
+    store: Option<Spanned<String>>,
+    runtime_dir: Option<Spanned<String>>,
+    home_root: Option<Spanned<String>>,
+    desktop: Option<Spanned<Vec<String>>>,
+    size_max: Option<Spanned<String>>,
+    session_program: Option<Spanned<String>>,
+    policy: Option<Spanned<String>>,
+    host_every_ms: Option<Spanned<u64>>,
+    down_after_ms: Option<Spanned<u64>>,
+    sessions_max: Option<Spanned<u64>>,
+}
+
+/// Turns places in the file into errors a person can act on.
+struct Source<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+impl Source<'_> {
+    fn error(&self, offset: usize, key: Option<&str>, text: String) -> ConfigError {
+        let before = &self.text[..offset.min(self.text.len())];
+        let line = before.matches('\n').count() + 1;
+        let at = self.text.lines().nth(line - 1).unwrap_or("");
+        let found = at.split('=').next().unwrap_or("").trim();
+        let key = key.unwrap_or(if found.is_empty() { "the file" } else { found }).to_owned();
+        ConfigError::Key { path: self.path.display().to_string(), line, key, text }
+    }
+
+    /// The value as `parse` reads it, the default if there is none, or an
+    /// error that says what the value must be.
+    fn value<R: Clone, T>(
+        &self,
+        key: &str,
+        raw: Option<Spanned<R>>,
+        default: T,
+        parse: impl FnOnce(R) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let Some(raw) = raw else { return Ok(default) };
+        let offset = raw.span().start;
+        parse(raw.into_inner()).map_err(|text| self.error(offset, Some(key), text))
+    }
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let read_error = |source| ConfigError::Read { path: path.display().to_string(), source };
+        let text = std::fs::read_to_string(path).map_err(read_error)?;
+        let path = std::path::absolute(path).map_err(read_error)?;
+        Config::parse(&path, &text)
+    }
+
+    /// Checks the text of the file at this absolute path.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let source = Source { path, text };
+        let file: File = toml::from_str(text).map_err(|e| {
+            source.error(e.span().map_or(0, |span| span.start), None, e.message().to_owned())
+        })?;
+        let base = path.parent().unwrap_or(Path::new("/"));
+        let inside = |name: &str| base.join(name);
+        let name_offset = file.name.as_ref().map_or(0, |name| name.span().start);
+        let name = match file.name {
+            Some(name) => name.into_inner().parse(),
+            None => host_name().parse(),
+        }
+        .map_err(|e: InvalidName| source.error(name_offset, Some("name"), e.to_string()))?;
+        let interfaces = source.value("interfaces", file.interfaces, None, interfaces)?;
+        let loopback = interfaces.as_deref().is_some_and(|all| all == ["lo"]);
+        let any = if loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let port = |port: u16| match port {
+            0 => Err("a port is 1 to 65535".to_owned()),
+            port => Ok(port),
+        };
+        let directory = |text: String| match text.as_str() {
+            "" => Err("a path is wanted".to_owned()),
+            text => Ok(base.join(text)),
+        };
+        let host_every_ms =
+            source.value("host_every_ms", file.host_every_ms, 2_000, between(100, 60_000))?;
+        let down_offset = file.down_after_ms.as_ref().map_or(0, |v| v.span().start);
+        let down_after_ms = source.value(
+            "down_after_ms",
+            file.down_after_ms,
+            3 * host_every_ms,
+            between(200, 600_000),
+        )?;
+        if down_after_ms < 2 * host_every_ms {
+            let text = format!(
+                "must be at least twice host_every_ms ({host_every_ms}), or one lost message \
+                 makes a server look dead"
+            );
+            return Err(source.error(down_offset, Some("down_after_ms"), text));
+        }
+        Ok(Config {
+            name,
+            listen: source.value("listen", file.listen, any, ipv4)?,
+            advertise: source.value("advertise", file.advertise, None, |v| ipv4(v).map(Some))?,
+            control_port: source.value("control_port", file.control_port, CONTROL_PORT, port)?,
+            group_port: source.value("group_port", file.group_port, GROUP_PORT, port)?,
+            interfaces,
+            peers: source.value("peers", file.peers, Vec::new(), peers)?,
+            networks: source.value("networks", file.networks, Vec::new(), networks)?,
+            session_ports: source.value(
+                "session_ports",
+                file.session_ports,
+                SESSION_PORTS,
+                port_range,
+            )?,
+            group_key: source.value("group_key", file.group_key, inside("group.key"), directory)?,
+            store: source.value("store", file.store, inside("store.db"), |v| store(base, &v))?,
+            runtime_dir: source.value("runtime_dir", file.runtime_dir, inside("run"), directory)?,
+            home_root: source.value("home_root", file.home_root, inside("homes"), directory)?,
+            desktop: source.value("desktop", file.desktop, default_desktop(), desktop)?,
+            size_max: source.value("size_max", file.size_max, default_size_max(), |v| {
+                v.parse().map_err(|e: InvalidName| e.to_string())
+            })?,
+            session_program: source.value(
+                "session_program",
+                file.session_program,
+                beside_own_program("afterglow-session"),
+                directory,
+            )?,
+            policy: source.value("policy", file.policy, Policy::Open, policy)?,
+            host_every_ms,
+            down_after_ms,
+            sessions_max: source.value("sessions_max", file.sessions_max, 64, between(1, 4096))?
+                as usize,
+        })
+    }
+
+    /// Reads the group key, after checking that nobody else can.
+    pub fn read_group_key(&self) -> Result<GroupKey, ConfigError> {
+        let path = &self.group_key;
+        let error = |text: String| ConfigError::GroupKey { path: path.display().to_string(), text };
+        let metadata = std::fs::metadata(path).map_err(|e| {
+            error(format!(
+                "the group key cannot be read: {e}; copy it from another server of the group, or \
+                 make a new group with `afterglow-server init DIR`"
+            ))
+        })?;
+        let mode = metadata.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(error(format!(
+                "the group key is open to other users (mode {mode:04o}); whoever reads it is the \
+                 group. Run: chmod 600 {}",
+                path.display()
+            )));
+        }
+        let us = rustix::process::geteuid().as_raw();
+        if metadata.uid() != us {
+            return Err(error(format!(
+                "the group key belongs to user {}, the server runs as user {us}. Run: chown {us} \
+                 {}",
+                metadata.uid(),
+                path.display()
+            )));
+        }
+        let content = Zeroizing::new(
+            std::fs::read(path).map_err(|e| error(format!("the group key cannot be read: {e}")))?,
+        );
+        GroupKey::from_file_content(&content).map_err(|e| {
+            error(format!("{e}; copy it again from another server of the group, byte for byte"))
+        })
+    }
+}
+
+fn between(min: u64, max: u64) -> impl FnOnce(u64) -> Result<u64, String> {
+    move |value| match value {
+        v if v < min || v > max => Err(format!("{v} is not between {min} and {max}")),
+        v => Ok(v),
+    }
+}
+
+fn ipv4(text: String) -> Result<Ipv4Addr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an IPv4 address such as 192.168.1.5"))
+}
+
+fn interfaces(names: Vec<String>) -> Result<Option<Vec<String>>, String> {
+    if names.is_empty() || names.iter().any(String::is_empty) {
+        return Err("a list of interface names such as [\"eth0\"] is wanted".into());
+    }
+    Ok(Some(names))
+}
+
+fn peers(list: Vec<String>) -> Result<Vec<PeerAddress>, String> {
+    if list.len() > SERVERS_MAX {
+        return Err(format!("{} peers are more than {SERVERS_MAX}", list.len()));
+    }
+    let parse = |text: &String| {
+        let (host, port) = text.rsplit_once(':')?;
+        let port = port.parse().ok().filter(|port| *port != 0)?;
+        (!host.is_empty()).then(|| PeerAddress { host: host.to_owned(), port })
+    };
+    list.iter()
+        .map(|text| {
+            parse(text).ok_or(format!("{text:?} is not HOST:GROUP_PORT, such as host05:7009"))
+        })
+        .collect()
+}
+
+fn networks(list: Vec<String>) -> Result<Vec<Network>, String> {
+    if list.len() > 64 {
+        return Err(format!("{} networks are more than 64", list.len()));
+    }
+    list.iter()
+        .map(|text| {
+            Network::parse(text).ok_or(format!("{text:?} is not a network such as 10.1.0.0/16"))
+        })
+        .collect()
+}
+
+fn port_range(text: String) -> Result<(u16, u16), String> {
+    text.split_once('-')
+        .and_then(|(first, last)| Some((first.trim().parse().ok()?, last.trim().parse().ok()?)))
+        .filter(|(first, last)| 0 < *first && first <= last)
+        .ok_or(format!("{text:?} is not a range of ports such as \"7100-7999\""))
+}
+
+fn store(base: &Path, text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("sqlite://") {
+        Some(path) if !path.is_empty() => Ok(base.join(path)),
+        _ => {
+            Err(format!("{text:?} is not a store such as \"sqlite:///var/lib/afterglow/store.db\""))
+        }
+    }
+}
+
+fn desktop(words: Vec<String>) -> Result<Vec<String>, String> {
+    match words.first() {
+        Some(program) if !program.is_empty() => {}
+        _ => return Err("a command line such as [\"openbox\"] is wanted".into()),
+    }
+    if words.len() > COMMAND_WORDS_MAX {
+        return Err(format!("{} words are more than {COMMAND_WORDS_MAX}", words.len()));
+    }
+    match words.iter().find(|word| word.len() > TEXT_BYTES_MAX) {
+        Some(word) => Err(format!(
+            "a word of {} bytes is longer than {TEXT_BYTES_MAX}; put it into a script",
+            word.len()
+        )),
+        None => Ok(words),
+    }
+}
+
+fn policy(text: String) -> Result<Policy, String> {
+    match text.as_str() {
+        "open" => Ok(Policy::Open),
+        _ => Err(format!("{text:?} is not a policy; there is \"open\"")),
+    }
+}
+
+/// A window manager with a panel and a terminal.
+pub fn default_desktop() -> Vec<String> {
+    ["openbox", "--startup", "sh -c 'tint2 & exec xterm'"].map(String::from).to_vec()
+}
+
+fn default_size_max() -> Size {
+    Size::new(3840, 2160).unwrap_or_else(|| unreachable!("within the limits"))
+}
+
+fn beside_own_program(name: &str) -> PathBuf {
+    std::env::current_exe()
+        .ok()
+        .and_then(|program| Some(program.parent()?.join(name)))
+        .unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// The first label of the host's name, in the form of a server name.
+pub fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim()
+        .to_lowercase()
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(63)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(Path::new("/etc/afterglow/afterglow.toml"), text)
+    }
+
+    fn error(text: &str) -> String {
+        parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_a_whole_configuration() {
+        let config = parse("name = \"mud\"").expect("valid");
+        assert_eq!(config.listen, Ipv4Addr::UNSPECIFIED);
+        assert_eq!((config.group_port, config.control_port), (7009, 7010));
+        assert_eq!(config.session_ports, (7100, 7999));
+        assert_eq!(config.store, Path::new("/etc/afterglow/store.db"));
+        assert_eq!(config.down_after_ms, 6000);
+    }
+
+    #[test]
+    fn a_server_on_loopback_listens_on_loopback_alone() {
+        let config = parse("name = \"mud\"\ninterfaces = [\"lo\"]").expect("valid");
+        assert_eq!(config.listen, Ipv4Addr::LOCALHOST);
+    }
+
+    #[test]
+    fn relative_paths_belong_to_the_files_directory() {
+        let config = parse("name=\"mud\"\nstore=\"sqlite://s/db\"\nhome_root=\"/home/afterglow\"")
+            .expect("valid");
+        assert_eq!(config.store, Path::new("/etc/afterglow/s/db"));
+        assert_eq!(config.home_root, Path::new("/home/afterglow"));
+    }
+
+    #[test]
+    fn an_error_names_the_file_the_line_and_the_key() {
+        let file = "/etc/afterglow/afterglow.toml";
+        let at = |line: usize, key: &str| format!("{file}:{line}: {key}: ");
+        for (text, expected) in [
+            ("name = \"mud\"\ncolour = 3", at(2, "colour")),
+            ("\n\ncontrol_port = \"x\"", at(3, "control_port")),
+            ("control_port = 70000", at(1, "control_port")),
+            ("group_port = 0", at(1, "group_port")),
+            ("name = \"Mud!\"", at(1, "name")),
+            ("# x\nlisten = \"localhost\"", at(2, "listen")),
+            ("peers = [\"host05\"]", at(1, "peers")),
+            ("session_ports = \"7999-7100\"", at(1, "session_ports")),
+            ("size_max = \"9000x1\"", at(1, "size_max")),
+            ("desktop = []", at(1, "desktop")),
+            ("policy = \"closed\"", at(1, "policy")),
+            ("store = \"postgres://x\"", at(1, "store")),
+            ("networks = [\"10.0.0.0/33\"]", at(1, "networks")),
+            ("host_every_ms = 2000\ndown_after_ms = 2500", at(2, "down_after_ms")),
+            ("name = \"mud", at(1, "name")),
+        ] {
+            let found = error(text);
+            assert!(found.starts_with(&expected), "{found}\nis not {expected}…");
+        }
+        assert!(error("colour = 3").contains("unknown field"));
+    }
+
+    #[test]
+    fn a_network_contains_its_addresses() {
+        let network = Network::parse("10.1.0.0/16").expect("valid");
+        assert!(network.contains(Ipv4Addr::new(10, 1, 2, 3)));
+        assert!(!network.contains(Ipv4Addr::new(10, 2, 2, 3)));
+        assert!(Network::parse("0.0.0.0/0").expect("valid").contains(Ipv4Addr::BROADCAST));
+    }
+
+    #[test]
+    fn a_group_key_that_others_can_read_or_that_is_short_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("afterglow.toml");
+        let config = Config::parse(&path, "name = \"mud\"").expect("valid");
+        let key = dir.path().join("group.key");
+        let refused = || config.read_group_key().expect_err("refused").to_string();
+        assert!(refused().contains("cannot be read"));
+        std::fs::write(&key, [7; 32]).expect("written");
+        let mode = |mode| std::fs::set_permissions(&key, PermissionsExt::from_mode(mode));
+        mode(0o640).expect("changed");
+        assert!(refused().contains("chmod 600"), "{}", refused());
+        mode(0o600).expect("changed");
+        assert!(config.read_group_key().is_ok());
+        std::fs::write(&key, [7; 31]).expect("written");
+        assert!(refused().contains("32 random bytes"), "{}", refused());
+    }
+}

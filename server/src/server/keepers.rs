@@ -1,0 +1,332 @@
+//! The sessions on this host, by the sockets of their keepers: found when the
+//! server starts, followed while it runs.
+
+use super::{Shared, ToLink, clock, lock, placing};
+use crate::session::placement::{Confirmed, Down};
+use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
+use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::local::{FromKeeper, Status, ToKeeper};
+use anyhow::{Context, bail};
+use rustix::fs::{Mode, OFlags};
+use std::io::ErrorKind;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+
+/// The keeper's socket in its session's directory.
+pub const SOCKET: &str = "keeper.sock";
+/// How long a keeper has to say how it stands.
+const STATUS_TIME: Duration = Duration::from_secs(2);
+/// How often directories that are not known are looked for.
+const FIND_EVERY: Duration = Duration::from_secs(5);
+/// A directory without a socket may be that of a session that is starting.
+const YOUNG: Duration = Duration::from_secs(30);
+/// The most messages that wait for a keeper.
+const QUEUE_MAX: usize = 64;
+/// How often the store is tried again.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// A keeper whose link broke is tried again so often, with this pause.
+const AGAIN_MAX: u32 = 4;
+const AGAIN_PAUSE: Duration = Duration::from_millis(250);
+
+/// The way to a keeper.
+#[derive(Debug, Clone)]
+pub struct KeeperEntry(mpsc::Sender<ToKeeper>);
+
+impl KeeperEntry {
+    /// Tells it something; lost if it takes nothing.
+    pub fn tell(&self, message: ToKeeper) {
+        if self.0.try_send(message).is_err() {
+            tracing::warn!("a session's keeper takes no messages");
+        }
+    }
+}
+
+/// What is known of a keeper before it spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// We started it just now.
+    Started,
+    /// It was there.
+    Found,
+}
+
+/// The directory of one copy of a session.
+pub fn session_dir(runtime_dir: &Path, id: SessionId, epoch: Epoch) -> PathBuf {
+    sessions_dir(runtime_dir).join(format!("{id}.{epoch}"))
+}
+
+fn sessions_dir(runtime_dir: &Path) -> PathBuf {
+    runtime_dir.join("sessions")
+}
+
+/// Refuses a runtime directory that somebody else could put sessions into.
+pub fn check_runtime_dir(runtime_dir: &Path) -> anyhow::Result<()> {
+    let dir = sessions_dir(runtime_dir);
+    super::private_dir(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for dir in [runtime_dir, &dir] {
+        let found = std::fs::symlink_metadata(dir)
+            .with_context(|| format!("cannot look at {}", dir.display()))?;
+        let us = rustix::process::geteuid().as_raw();
+        let mode = found.permissions().mode() & 0o777;
+        if !found.is_dir() || found.uid() != us || mode & 0o022 != 0 {
+            bail!(
+                "{} must be a directory of user {us} that nobody else can write (mode 0700); it \
+                 is of user {} with mode {mode:04o}",
+                dir.display(),
+                found.uid()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Looks for sessions that run and are not known, and clears away what is left
+/// of those that do not.
+pub async fn find(shared: &Arc<Shared>) {
+    let dir = sessions_dir(&shared.config.runtime_dir);
+    let entries = match std::fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(e) => return tracing::warn!("{}: {e}", dir.display()),
+    };
+    let mut looks = tokio::task::JoinSet::new();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some((id, epoch)) = name.to_str().and_then(parse_name) else { continue };
+        let known = lock(&shared.table).get(id, epoch).is_some();
+        if !known {
+            let (shared, path) = (shared.clone(), entry.path());
+            looks.spawn(async move { look(&shared, &path).await });
+        }
+    }
+    looks.join_all().await;
+}
+
+/// Goes on looking for as long as the server runs.
+pub async fn keep_finding(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(FIND_EVERY).await;
+        find(&shared).await;
+    }
+}
+
+fn parse_name(name: &str) -> Option<(SessionId, Epoch)> {
+    let (id, epoch) = name.split_once('.')?;
+    Some((id.parse().ok()?, Epoch(epoch.parse().ok()?)))
+}
+
+async fn look(shared: &Arc<Shared>, dir: &Path) {
+    let status = match connect(shared, dir, Expect::Found).await {
+        Ok(status) => status,
+        Err(StreamError::Io(e)) if is_dead(&e, dir) => {
+            match std::fs::remove_dir_all(dir) {
+                Ok(()) => tracing::info!("cleared away {}: nothing runs there", dir.display()),
+                Err(e) => tracing::warn!("{}: {e}", dir.display()),
+            }
+            return;
+        }
+        Err(e) => return tracing::warn!("{}: the keeper does not answer: {e}", dir.display()),
+    };
+    let (id, epoch) = (status.session, status.epoch);
+    let endpoint = SocketAddrV4::new(shared.advertise, status.port);
+    tracing::info!("found session {id:?} epoch {epoch} running at {endpoint}");
+    match placing::confirm(shared, id, epoch, false).await {
+        Ok(Confirmed::Superseded(newer)) => placing::note_seen(shared, id, newer),
+        Ok(Confirmed::Right(_)) => {
+            tokio::spawn(note_endpoint(shared.clone(), id, epoch, endpoint));
+        }
+        Ok(Confirmed::Unknown) => {
+            tracing::warn!("session {id:?} epoch {epoch} is not in the store");
+        }
+        Err(Down) => {}
+    }
+}
+
+/// True if nothing listens there and nothing is about to.
+fn is_dead(error: &std::io::Error, dir: &Path) -> bool {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => true,
+        ErrorKind::NotFound => {
+            let age = std::fs::metadata(dir).and_then(|found| found.modified());
+            age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > YOUNG))
+        }
+        _ => false,
+    }
+}
+
+/// Connects to a keeper, hears how it stands, and follows it from then on.
+pub async fn connect(
+    shared: &Arc<Shared>,
+    dir: &Path,
+    expect: Expect,
+) -> Result<Status, StreamError> {
+    let (mut reader, writer) = open(dir).await?;
+    let first = tokio::time::timeout(STATUS_TIME, reader.next()).await;
+    let status = match first.map_err(|_| std::io::Error::from(ErrorKind::TimedOut))?? {
+        Some(FromKeeper::Status(status)) => status,
+        _ => return Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
+    };
+    let names = Some((status.session, status.epoch));
+    if dir.file_name().and_then(|name| name.to_str()).and_then(parse_name) != names {
+        let text = "it speaks for a session that does not belong into its directory";
+        return Err(std::io::Error::other(text).into());
+    }
+    let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    lock(&shared.keepers).insert((status.session, status.epoch), KeeperEntry(sender));
+    note_status(shared, &status);
+    if expect == Expect::Started {
+        lock(&shared.table).verify(status.session, status.epoch);
+    }
+    let task = follow(shared.clone(), dir.to_owned(), status.clone(), reader, writer, queue);
+    tokio::spawn(task);
+    Ok(status)
+}
+
+type KeeperReader = MessageReader<OwnedReadHalf, FromKeeper>;
+type KeeperWriter = MessageWriter<OwnedWriteHalf, ToKeeper>;
+
+async fn open(dir: &Path) -> std::io::Result<(KeeperReader, KeeperWriter)> {
+    // A socket's path may have 107 bytes at most, a directory's more: the way
+    // through the opened directory is always short.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened: OwnedFd = rustix::fs::open(dir, flags, Mode::empty())?;
+    let us = rustix::process::geteuid().as_raw();
+    let found = rustix::fs::fstat(&opened)?;
+    if found.st_uid != us || found.st_mode & 0o022 != 0 {
+        let text = "the directory is not ours alone";
+        return Err(std::io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    let path = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd());
+    let stream = UnixStream::connect(path).await?;
+    if stream.peer_cred()?.uid() != us {
+        let text = "another user's process listens there";
+        return Err(std::io::Error::new(ErrorKind::PermissionDenied, text));
+    }
+    let (read, write) = stream.into_split();
+    Ok((MessageReader::new(read), MessageWriter::new(write)))
+}
+
+fn note_status(shared: &Shared, status: &Status) {
+    let endpoint = SocketAddrV4::new(shared.advertise, status.port);
+    let hash = shared.group_key.token_hash(&status.token);
+    lock(&shared.table).status(status, endpoint, hash);
+}
+
+/// How following a keeper came to an end.
+enum Over {
+    /// The session is over; why, for the user.
+    Ended(String),
+    /// The link broke.
+    Broken,
+}
+
+async fn follow(
+    shared: Arc<Shared>,
+    dir: PathBuf,
+    status: Status,
+    mut reader: KeeperReader,
+    mut writer: KeeperWriter,
+    mut queue: mpsc::Receiver<ToKeeper>,
+) {
+    let (id, epoch) = (status.session, status.epoch);
+    loop {
+        let over = converse(&shared, &mut reader, &mut writer, &mut queue).await;
+        if let Over::Ended(text) = over {
+            return ended(&shared, id, epoch, text, true).await;
+        }
+        let Some(again) = open_again(&dir).await else { break };
+        (reader, writer) = again;
+    }
+    let text = "The session ended unexpectedly; insert again to start it anew.".to_owned();
+    ended(&shared, id, epoch, text, false).await;
+}
+
+async fn open_again(dir: &Path) -> Option<(KeeperReader, KeeperWriter)> {
+    for _ in 0..AGAIN_MAX {
+        tokio::time::sleep(AGAIN_PAUSE).await;
+        if let Ok(opened) = open(dir).await {
+            return Some(opened);
+        }
+    }
+    None
+}
+
+async fn converse(
+    shared: &Shared,
+    reader: &mut KeeperReader,
+    writer: &mut KeeperWriter,
+    queue: &mut mpsc::Receiver<ToKeeper>,
+) -> Over {
+    loop {
+        tokio::select! {
+            message = reader.next() => match message {
+                Ok(Some(FromKeeper::Status(status))) => note_status(shared, &status),
+                Ok(Some(FromKeeper::Ended(ended))) => return Over::Ended(ended.text),
+                Ok(Some(FromKeeper::Unknown(_))) => {}
+                Ok(None) => return Over::Broken,
+                Err(e) => {
+                    tracing::warn!("a session's keeper: {e}");
+                    return Over::Broken;
+                }
+            },
+            Some(message) = queue.recv() => {
+                if writer.send(message).await.is_err() {
+                    return Over::Broken;
+                }
+            }
+        }
+    }
+}
+
+/// A session is over: in the table, in the store, and for the DTUs that we
+/// know to show it. One that did not say so itself is only lost: the next
+/// insert starts its services again, and says so.
+async fn ended(shared: &Arc<Shared>, id: SessionId, epoch: Epoch, text: String, by_itself: bool) {
+    tracing::info!("session {id:?} epoch {epoch} is over: {text}");
+    lock(&shared.table).remove(id, epoch);
+    lock(&shared.keepers).remove(&(id, epoch));
+    let links: Vec<_> = lock(&shared.links).values().cloned().collect();
+    let owner = &shared.config.name;
+    let now_ms = clock::wall_ms();
+    let noted = match by_itself {
+        true => shared.store.end(id, epoch, owner, now_ms).await,
+        false => shared.store.set_endpoint(id, epoch, owner, None, now_ms).await,
+    };
+    let _ = placing::down(noted);
+    for link in links {
+        let _ = link.sender.try_send(ToLink::Ended { session: id, epoch, text: text.clone() });
+    }
+}
+
+/// Tells the store where a session is, as often as it takes while the session
+/// runs.
+pub async fn note_endpoint(
+    shared: Arc<Shared>,
+    id: SessionId,
+    epoch: Epoch,
+    endpoint: SocketAddrV4,
+) {
+    while lock(&shared.table).get(id, epoch).is_some_and(|session| !session.stale) {
+        let (owner, now_ms) = (&shared.config.name, clock::wall_ms());
+        let noted = shared.store.set_endpoint(id, epoch, owner, Some(endpoint), now_ms).await;
+        match placing::down(noted) {
+            Ok(true) => return,
+            Ok(false) => {
+                // Taken over, or over: then the store says which epoch counts.
+                if let Ok(Confirmed::Superseded(newer)) =
+                    placing::confirm(&shared, id, epoch, false).await
+                {
+                    placing::note_seen(&shared, id, newer);
+                }
+                return;
+            }
+            Err(Down) => tokio::time::sleep(STORE_AGAIN).await,
+        }
+    }
+}

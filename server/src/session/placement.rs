@@ -1,0 +1,704 @@
+//! What becomes of one insert.
+//!
+//! A placement asks one question at a time ([`Act`]), gets its answer
+//! ([`Answer`]), and ends with an attachment, a redirect or a refusal. The
+//! order: what runs here; what a server of the group has; what the store says,
+//! and whether the host that it names still answers; and only if nobody does, a
+//! take-over or a new session.
+//!
+//! What must hold on every way through:
+//! - Nobody is attached to an epoch that is lower than one that the store, a
+//!   server or the DTU itself knows.
+//! - A session is taken over only if neither its server nor its endpoint
+//!   answered in [`ROUNDS`] rounds, the DTU does not show it, and the store's
+//!   compare-and-set succeeds.
+//! - A redirect ticket's plan is followed or refused; it never selects again.
+
+use crate::auth::{Admitted, Proof};
+use crate::group::question::Answers;
+use crate::store::SessionRow;
+use afterglow_wire::control::{Cause, Origin, RefusalCode, Showing, Stage};
+use afterglow_wire::group::TokenSession;
+use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
+use afterglow_wire::limits::REDIRECTS_MAX;
+use afterglow_wire::ticket::{Permit, Plan};
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
+
+/// How many rounds of questions a silent host gets before it counts as lost.
+pub const ROUNDS: u32 = 3;
+/// How long one round waits, in milliseconds.
+pub const ROUND_MS: u64 = 400;
+/// How long to wait before the store is tried again, in milliseconds.
+pub const STORE_RETRY_MS: u64 = 1_000;
+/// How often a placement starts over because somebody was faster.
+const ATTEMPTS_MAX: u32 = 5;
+
+/// The copy of the token's session on this host that counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalCopy {
+    /// The session.
+    pub session: SessionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its highest known count of connections.
+    pub connection: u64,
+    /// Where its display link is; `None` while it starts.
+    pub endpoint: Option<SocketAddrV4>,
+    /// True if it may be believed without the store.
+    pub verified: bool,
+}
+
+/// What the store says about a copy that is to be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmed {
+    /// It is the session; this many connections, with the one that was to be
+    /// counted.
+    Right(u64),
+    /// A higher epoch is known.
+    Superseded(Epoch),
+    /// The store knows nothing of it, or knows less than we.
+    Unknown,
+}
+
+/// The store cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Down;
+
+/// What a silent host's servers and sessions said in one round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Probed {
+    /// What the server said, if it spoke.
+    pub server: Option<Option<TokenSession>>,
+    /// Which session the endpoint said it is, if it spoke.
+    pub endpoint: Option<(SessionId, Epoch)>,
+}
+
+/// An answer to an [`Act`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Act::LookHere`].
+    Here {
+        /// The token's session on this host.
+        copy: Option<LocalCopy>,
+        /// True if one more may be started.
+        room: bool,
+    },
+    /// To [`Act::AwaitStart`] and [`Act::Start`]: the endpoint, or what went
+    /// wrong, for the user.
+    Started(Result<SocketAddrV4, String>),
+    /// To [`Act::Confirm`].
+    Confirmed(Result<Confirmed, Down>),
+    /// To [`Act::AskGroup`].
+    Group(Answers),
+    /// To [`Act::ReadStore`].
+    Row(Result<Option<SessionRow>, Down>),
+    /// To [`Act::Probe`].
+    Probed(Probed),
+    /// To [`Act::Create`]: false if the token has a live session by now.
+    Created(Result<bool, Down>),
+    /// To [`Act::TakeOver`]: the count of connections, if it succeeded.
+    TookOver(Result<Option<u64>, Down>),
+    /// To [`Act::Wait`].
+    Waited,
+}
+
+/// Where a DTU is attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The session.
+    pub session: SessionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The host that it runs on.
+    pub host: ServerName,
+    /// Where its display link is.
+    pub endpoint: SocketAddrV4,
+    /// The insert's place among the session's connections.
+    pub connection: u64,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What the user should know.
+    pub notice: String,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Look at the sessions of this host.
+    LookHere,
+    /// Wait until this session here has started.
+    AwaitStart {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Ask the store whether this copy is the session, and count the
+    /// connection if that is wanted.
+    Confirm {
+        /// The session.
+        session: SessionId,
+        /// The copy's epoch.
+        epoch: Epoch,
+        /// True if this is one more connection.
+        count: bool,
+    },
+    /// Ask the group, without waiting for these.
+    AskGroup {
+        /// Servers that the DTU could not reach.
+        except: BTreeSet<ServerName>,
+    },
+    /// Read the token's live session.
+    ReadStore,
+    /// Ask a host that was silent, for [`ROUND_MS`].
+    Probe {
+        /// Its server, if that is to be asked.
+        server: Option<ServerName>,
+        /// The session's endpoint, if there is one.
+        endpoint: Option<SocketAddrV4>,
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// Note a new session in the store, with this id if there is one.
+    Create {
+        /// The id that a redirect named.
+        id: Option<SessionId>,
+    },
+    /// Take this session over in the store.
+    TakeOver {
+        /// As the store has it now.
+        row: Box<SessionRow>,
+        /// True if this is one more connection.
+        count: bool,
+    },
+    /// Start the services of the session that was just created or taken over.
+    Start,
+    /// Wait.
+    Wait {
+        /// For so long.
+        ms: u64,
+    },
+    /// Done: the DTU is attached.
+    Attach(Attachment),
+    /// Done: the DTU goes to another server that has the session.
+    Redirect {
+        /// The server.
+        to: ServerName,
+        /// What it has.
+        found: TokenSession,
+        /// The connection that the insert is already counted as.
+        connection: Option<u64>,
+    },
+    /// Done: the insert leads nowhere.
+    Refuse {
+        /// Why, for the DTU.
+        code: RefusalCode,
+        /// Why, and what to do, for the user.
+        text: String,
+    },
+}
+
+/// What to do next, and what to tell meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// For the user.
+    pub progress: Option<(Stage, Option<ServerName>)>,
+    /// A higher epoch of a session was seen: lower copies here are stale.
+    pub seen: Option<(SessionId, Epoch)>,
+    /// Next.
+    pub act: Act,
+}
+
+impl Step {
+    fn on(stage: Stage, host: Option<ServerName>, act: Act) -> Self {
+        Step { progress: Some((stage, host)), seen: None, act }
+    }
+}
+
+impl From<Act> for Step {
+    fn from(act: Act) -> Self {
+        Step { progress: None, seen: None, act }
+    }
+}
+
+/// What a placement waits for.
+#[derive(Debug, Clone)]
+enum State {
+    /// To know what is here.
+    Here,
+    /// For a session that starts here on somebody else's behalf.
+    Awaiting(LocalCopy),
+    /// For the store's word about an attachment; `None` where the copy is not
+    /// good without it.
+    Confirming { attachment: Attachment, unconfirmed: Option<u64> },
+    /// For the group.
+    Asking,
+    /// For the store.
+    Reading(Answers),
+    /// For a silent host.
+    Probing { row: Box<SessionRow>, round: u32, server_spoke: bool },
+    /// For the store's word about a new session.
+    Creating,
+    /// For the store's word about a take-over.
+    TakingOver(Box<SessionRow>),
+    /// For a start.
+    Starting { origin: Origin, connection: u64, lost: Option<ServerName> },
+    /// For the store to come back.
+    Waiting,
+    /// For nothing any more.
+    Done,
+}
+
+/// The course of one insert.
+#[derive(Debug)]
+pub struct Placement {
+    me: ServerName,
+    token: Token,
+    cause: Cause,
+    redirects: u8,
+    unreachable: BTreeSet<ServerName>,
+    showing: Option<Showing>,
+    /// The plan of a redirect, and the session that it names.
+    plan: Option<(Plan, SessionId, Epoch)>,
+    /// The connection that the insert is already counted as.
+    counted: Option<u64>,
+    /// The highest epoch that the DTU can show to exist.
+    at_least: Option<(SessionId, Epoch)>,
+    room: bool,
+    attempts: u32,
+    /// The session and epoch that we are about to start.
+    starting: Option<(SessionId, Epoch)>,
+    state: State,
+}
+
+impl Placement {
+    /// Begins the course of an insert that was let in.
+    pub fn new(me: ServerName, admitted: &Admitted) -> Self {
+        let insert = &admitted.insert;
+        let ticket = match &admitted.proof {
+            Proof::Challenge => None,
+            Proof::Redirect(ticket) | Proof::Resume(ticket) => Some(ticket),
+        };
+        let plan = ticket.and_then(|ticket| match ticket.permit {
+            Permit::Redirect { plan, .. } => Some((plan, ticket.session, ticket.epoch)),
+            Permit::Attach | Permit::Resume => None,
+        });
+        let shown = insert.showing.map(|showing| (showing.session, showing.epoch));
+        let ticketed = ticket.map(|ticket| (ticket.session, ticket.epoch));
+        let at_least = match (shown, ticketed) {
+            (Some(shown), Some(ticketed)) if shown.0 == ticketed.0 => Some(shown.max(ticketed)),
+            (shown, ticketed) => ticketed.or(shown),
+        };
+        Placement {
+            me,
+            token: insert.token.clone(),
+            cause: insert.cause,
+            redirects: insert.redirects,
+            unreachable: insert.unreachable.iter().cloned().collect(),
+            showing: insert.showing,
+            plan,
+            counted: ticket.map(|ticket| ticket.connection).filter(|count| *count > 0),
+            at_least,
+            room: false,
+            attempts: 0,
+            starting: None,
+            state: State::Here,
+        }
+    }
+
+    /// Whose session is wanted.
+    pub fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The first question.
+    pub fn begin(&mut self) -> Step {
+        self.state = State::Here;
+        Act::LookHere.into()
+    }
+
+    /// Notes which session a successful [`Act::Create`] or [`Act::TakeOver`]
+    /// is about to start.
+    pub fn starts(&mut self, session: SessionId, epoch: Epoch) {
+        self.starting = Some((session, epoch));
+    }
+
+    /// Takes an answer and gives the next question. An answer to another
+    /// question than the last is a mistake of the caller's, and ends the
+    /// placement with a refusal.
+    pub fn answer(&mut self, answer: Answer) -> Step {
+        match (std::mem::replace(&mut self.state, State::Done), answer) {
+            (State::Here, Answer::Here { copy, room }) => {
+                self.room = room;
+                self.here(copy)
+            }
+            (State::Awaiting(copy), Answer::Started(Ok(endpoint))) => {
+                self.confirm_own(LocalCopy { endpoint: Some(endpoint), ..copy }, endpoint)
+            }
+            (State::Awaiting(_), Answer::Started(Err(text))) => {
+                refuse(RefusalCode::SessionFailed, text)
+            }
+            (State::Confirming { attachment, unconfirmed }, Answer::Confirmed(said)) => {
+                self.confirmed(attachment, unconfirmed, said)
+            }
+            (State::Asking, Answer::Group(answers)) => {
+                self.state = State::Reading(answers);
+                Act::ReadStore.into()
+            }
+            (State::Reading(answers), Answer::Row(row)) => self.decide(&answers, row),
+            (State::Probing { row, round, server_spoke }, Answer::Probed(probed)) => {
+                self.probed(row, round, server_spoke, probed)
+            }
+            (State::Creating, Answer::Created(Ok(true))) => {
+                self.state = State::Starting { origin: Origin::New, connection: 1, lost: None };
+                Step::on(Stage::Starting, Some(self.me.clone()), Act::Start)
+            }
+            (State::TakingOver(row), Answer::TookOver(Ok(Some(connection)))) => {
+                self.state = State::Starting {
+                    origin: Origin::TakenOver,
+                    connection: self.counted.unwrap_or(connection),
+                    lost: Some(row.owner.clone()),
+                };
+                Step::on(Stage::Restarting, Some(self.me.clone()), Act::Start)
+            }
+            (State::Creating, Answer::Created(Ok(false)))
+            | (State::TakingOver(_), Answer::TookOver(Ok(None))) => self.start_over(),
+            (State::Creating, Answer::Created(Err(Down)))
+            | (State::TakingOver(_), Answer::TookOver(Err(Down))) => self.wait_for_store(),
+            (State::Starting { origin, connection, lost }, Answer::Started(started)) => {
+                self.started(origin, connection, lost, started)
+            }
+            (State::Waiting, Answer::Waited) => self.begin(),
+            _ => refuse(RefusalCode::SessionFailed, "the server lost its way; insert again".into()),
+        }
+    }
+
+    /// What runs here comes first.
+    fn here(&mut self, copy: Option<LocalCopy>) -> Step {
+        let superseded = |copy: &LocalCopy| {
+            self.at_least.is_some_and(|(id, epoch)| id == copy.session && epoch > copy.epoch)
+        };
+        let (copy, seen) = match copy {
+            Some(copy) if superseded(&copy) => (None, self.at_least),
+            copy => (copy, None),
+        };
+        if let Some((Plan::Existing, session, _)) = self.plan
+            && copy.as_ref().is_none_or(|copy| copy.session != session)
+        {
+            return Step { seen, ..self.not_here() };
+        }
+        if let Some(copy) = copy {
+            return match copy.endpoint {
+                Some(endpoint) => self.confirm_own(copy, endpoint),
+                None => {
+                    let (session, epoch) = (copy.session, copy.epoch);
+                    self.state = State::Awaiting(copy);
+                    let act = Act::AwaitStart { session, epoch };
+                    Step::on(Stage::Starting, Some(self.me.clone()), act)
+                }
+            };
+        }
+        if let Some((Plan::New, id, _)) = self.plan {
+            return Step { seen, ..self.create(Some(id)) };
+        }
+        Step { seen, ..self.ask_group() }
+    }
+
+    fn ask_group(&mut self) -> Step {
+        self.state = State::Asking;
+        let except = self.unreachable.clone();
+        Step::on(Stage::Looking, None, Act::AskGroup { except })
+    }
+
+    fn confirm_own(&mut self, copy: LocalCopy, endpoint: SocketAddrV4) -> Step {
+        let attachment = Attachment {
+            session: copy.session,
+            epoch: copy.epoch,
+            host: self.me.clone(),
+            endpoint,
+            connection: 0,
+            origin: Origin::Existing,
+            notice: String::new(),
+        };
+        // Without the store a copy of our own is good if we know that it was
+        // not taken over; the count then goes on from what we know.
+        let unconfirmed = copy.connection + u64::from(self.counted.is_none());
+        self.confirm(attachment, copy.verified.then_some(unconfirmed))
+    }
+
+    fn confirm(&mut self, attachment: Attachment, unconfirmed: Option<u64>) -> Step {
+        let (session, epoch) = (attachment.session, attachment.epoch);
+        let count = self.counted.is_none();
+        self.state = State::Confirming { attachment, unconfirmed };
+        Act::Confirm { session, epoch, count }.into()
+    }
+
+    fn confirmed(
+        &mut self,
+        mut attachment: Attachment,
+        unconfirmed: Option<u64>,
+        said: Result<Confirmed, Down>,
+    ) -> Step {
+        let own = attachment.host == self.me && attachment.origin == Origin::Existing;
+        let connection = match (said, unconfirmed) {
+            (Ok(Confirmed::Right(connection)), _) => connection,
+            (Ok(Confirmed::Superseded(epoch)), _) => {
+                let seen = Some((attachment.session, epoch));
+                let next = match self.plan {
+                    Some((Plan::Existing, ..)) => self.not_here(),
+                    _ if own => self.ask_group(),
+                    _ => self.start_over(),
+                };
+                return Step { seen, ..next };
+            }
+            (Ok(Confirmed::Unknown), Some(connection)) => connection,
+            // A copy that was found running and that the store never heard
+            // of cannot have been taken over through this store.
+            (Ok(Confirmed::Unknown), None) if own => 1,
+            (Ok(Confirmed::Unknown), None) => return self.start_over(),
+            (Err(Down), Some(connection)) => connection,
+            (Err(Down), None) => return self.wait_for_store(),
+        };
+        attachment.connection = self.counted.unwrap_or(connection);
+        Act::Attach(attachment).into()
+    }
+
+    /// All is known that can be known without waiting for the silent.
+    fn decide(&mut self, answers: &Answers, row: Result<Option<SessionRow>, Down>) -> Step {
+        let stored = row.as_ref().ok().and_then(Option::as_ref);
+        if let Some((server, found)) = self.best(answers, stored) {
+            return self.go_to(server, found, stored.cloned());
+        }
+        match row {
+            Err(Down) => self.wait_for_store(),
+            Ok(None) if self.showing.is_some() && self.cause != Cause::Insert => refuse(
+                RefusalCode::Unresolved,
+                "nobody here knows the session that this screen shows; it goes on, but without a \
+                 server"
+                    .into(),
+            ),
+            Ok(None) => self.create(None),
+            Ok(Some(row)) => self.stored(row),
+        }
+    }
+
+    /// The session that a live server has, if there is one: never one that is
+    /// older than what is known of it, and of several the last connected.
+    fn best(
+        &self,
+        answers: &Answers,
+        row: Option<&SessionRow>,
+    ) -> Option<(ServerName, TokenSession)> {
+        let all = || answers.spoke.iter().filter_map(|(name, said)| Some((name, (*said)?)));
+        let newest = |session: SessionId| {
+            let stored = row.filter(|row| row.id == session).map(|row| row.epoch);
+            let shown = self.at_least.filter(|(id, _)| *id == session).map(|(_, epoch)| epoch);
+            let said = all().filter(|(_, s)| s.session == session).map(|(_, s)| s.epoch).max();
+            stored.max(shown).max(said)
+        };
+        all()
+            .filter(|(name, found)| **name != self.me && Some(found.epoch) >= newest(found.session))
+            .max_by_key(|(_, found)| (found.connection, found.epoch))
+            .map(|(name, found)| (name.clone(), found))
+    }
+
+    /// A live server has the session.
+    fn go_to(&mut self, to: ServerName, found: TokenSession, row: Option<SessionRow>) -> Step {
+        if self.plan.is_some() {
+            return self.not_here();
+        }
+        if !self.unreachable.contains(&to) {
+            if self.redirects >= REDIRECTS_MAX {
+                return refuse(
+                    RefusalCode::TooManyRedirects,
+                    format!("the servers sent this screen on {REDIRECTS_MAX} times; insert again"),
+                );
+            }
+            return Act::Redirect { to, found, connection: self.counted }.into();
+        }
+        // The DTU cannot reach the server, but perhaps the session.
+        let endpoint = row
+            .filter(|row| (row.id, row.epoch) == (found.session, found.epoch))
+            .and_then(|row| row.endpoint);
+        match endpoint {
+            Some(endpoint) => self.caretake(found.session, found.epoch, to, endpoint),
+            None => refuse(
+                RefusalCode::Unresolved,
+                format!("your session runs on {to}, which this screen cannot reach"),
+            ),
+        }
+    }
+
+    /// No live server has the session, but the store knows one.
+    fn stored(&mut self, row: SessionRow) -> Step {
+        if let Some((id, epoch)) = self.at_least
+            && id == row.id
+            && epoch > row.epoch
+        {
+            return refuse(
+                RefusalCode::Unresolved,
+                format!(
+                    "the store knows epoch {} of the session, but there is an epoch {epoch}: the \
+                     store lost data; tell the administrator",
+                    row.epoch
+                ),
+            );
+        }
+        let shown = Showing { session: row.id, epoch: row.epoch };
+        if self.showing == Some(shown) {
+            // It lives, by the word of the DTU that shows it.
+            return match row.endpoint {
+                Some(endpoint) => self.caretake(row.id, row.epoch, row.owner, endpoint),
+                None => refuse(
+                    RefusalCode::Unresolved,
+                    format!("{} does not say where your session is; it goes on", row.owner),
+                ),
+            };
+        }
+        self.probe(Box::new(row), 1, false)
+    }
+
+    fn caretake(
+        &mut self,
+        session: SessionId,
+        epoch: Epoch,
+        host: ServerName,
+        endpoint: SocketAddrV4,
+    ) -> Step {
+        let attachment = Attachment {
+            session,
+            epoch,
+            host,
+            endpoint,
+            connection: 0,
+            origin: Origin::Caretaken,
+            notice: String::new(),
+        };
+        self.confirm(attachment, None)
+    }
+
+    fn probe(&mut self, row: Box<SessionRow>, round: u32, server_spoke: bool) -> Step {
+        let server = (row.owner != self.me && !server_spoke).then(|| row.owner.clone());
+        if server.is_none() && row.endpoint.is_none() {
+            return self.take_over(row);
+        }
+        let host = row.owner.clone();
+        let act = Act::Probe { server, endpoint: row.endpoint, session: row.id, epoch: row.epoch };
+        self.state = State::Probing { row, round, server_spoke };
+        Step::on(Stage::Probing, Some(host), act)
+    }
+
+    fn probed(
+        &mut self,
+        row: Box<SessionRow>,
+        round: u32,
+        server_spoke: bool,
+        probed: Probed,
+    ) -> Step {
+        if let Some(Some(found)) = probed.server
+            && (found.session != row.id || found.epoch >= row.epoch)
+        {
+            return self.go_to(row.owner.clone(), found, Some(*row));
+        }
+        if let (Some(said), Some(endpoint)) = (probed.endpoint, row.endpoint)
+            && said == (row.id, row.epoch)
+        {
+            return self.caretake(row.id, row.epoch, row.owner, endpoint);
+        }
+        // Its server says that it has no such session: no need to ask again.
+        let server_spoke = server_spoke || probed.server.is_some();
+        if round < ROUNDS {
+            return self.probe(row, round + 1, server_spoke);
+        }
+        self.take_over(row)
+    }
+
+    fn take_over(&mut self, row: Box<SessionRow>) -> Step {
+        if !self.room {
+            return self.full();
+        }
+        let count = self.counted.is_none();
+        self.state = State::TakingOver(row.clone());
+        Step::on(Stage::Restarting, Some(row.owner.clone()), Act::TakeOver { row, count })
+    }
+
+    fn create(&mut self, id: Option<SessionId>) -> Step {
+        if !self.room {
+            return self.full();
+        }
+        self.state = State::Creating;
+        Step::on(Stage::Starting, Some(self.me.clone()), Act::Create { id })
+    }
+
+    fn started(
+        &mut self,
+        origin: Origin,
+        connection: u64,
+        lost: Option<ServerName>,
+        started: Result<SocketAddrV4, String>,
+    ) -> Step {
+        let (endpoint, (session, epoch)) = match (started, self.starting) {
+            (Ok(endpoint), Some(starting)) => (endpoint, starting),
+            (Err(text), _) => return refuse(RefusalCode::SessionFailed, text),
+            (Ok(_), None) => {
+                return refuse(RefusalCode::SessionFailed, "no session was started".into());
+            }
+        };
+        let notice = match lost {
+            None => String::new(),
+            Some(host) if host == self.me => format!(
+                "Your programs on {host} had stopped and were started again. What was not saved \
+                 is lost."
+            ),
+            Some(host) => format!(
+                "{host} was lost. Your programs were started again on {}. What was not saved is \
+                 lost.",
+                self.me
+            ),
+        };
+        let host = self.me.clone();
+        Act::Attach(Attachment { session, epoch, host, endpoint, connection, origin, notice })
+            .into()
+    }
+
+    /// Somebody was faster, so there is something new to find.
+    fn start_over(&mut self) -> Step {
+        self.attempts += 1;
+        if self.attempts >= ATTEMPTS_MAX {
+            return refuse(
+                RefusalCode::Unresolved,
+                "the session changes its place faster than it can be found; insert again".into(),
+            );
+        }
+        self.begin()
+    }
+
+    fn wait_for_store(&mut self) -> Step {
+        self.state = State::Waiting;
+        Step::on(Stage::WaitingForStore, None, Act::Wait { ms: STORE_RETRY_MS })
+    }
+
+    fn not_here(&self) -> Step {
+        refuse(
+            RefusalCode::NotHere,
+            format!("the session that should be on {} is not there; insert again", self.me),
+        )
+    }
+
+    fn full(&self) -> Step {
+        refuse(
+            RefusalCode::Full,
+            format!("{} has as many sessions as it may; end one, or use another server", self.me),
+        )
+    }
+}
+
+fn refuse(code: RefusalCode, text: String) -> Step {
+    Act::Refuse { code, text }.into()
+}
+
+#[cfg(test)]
+mod tests;
