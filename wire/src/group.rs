@@ -184,12 +184,7 @@ impl GroupMessage {
     pub fn to_datagram(&self, key: &MessageKey) -> Vec<u8> {
         let mut text = self.pairs();
         match self {
-            GroupMessage::ServerQ(_) => {
-                text.push_str(" pad=");
-                while text.len() < SERVER_Q_BYTES_MIN {
-                    text.push('.');
-                }
-            }
+            GroupMessage::ServerQ(q) => return q.to_datagram(),
             GroupMessage::ServerR(_) => {}
             GroupMessage::Host(_) | GroupMessage::TokenQ(_) | GroupMessage::TokenR(_) => {
                 text.push(' ');
@@ -203,7 +198,7 @@ impl GroupMessage {
     fn pairs(&self) -> String {
         match self {
             GroupMessage::Host(host) => host.pairs(),
-            GroupMessage::ServerQ(q) => format!("serverQ={:016x}", q.nonce),
+            GroupMessage::ServerQ(q) => q.pairs(),
             GroupMessage::ServerR(r) => format!(
                 "serverR={:016x} host={} addr={:08x} port={}",
                 r.nonce,
@@ -263,6 +258,23 @@ impl GroupMessage {
             _ => return Err(GroupMessageError::UnknownKind),
         };
         Ok(Received { message, trusted })
+    }
+}
+
+impl ServerQ {
+    /// The datagram, padded so that its answer is never the longer. It needs
+    /// no key, and a DTU has none.
+    pub fn to_datagram(&self) -> Vec<u8> {
+        let mut text = self.pairs();
+        text.push_str(" pad=");
+        while text.len() < SERVER_Q_BYTES_MIN {
+            text.push('.');
+        }
+        text.into_bytes()
+    }
+
+    fn pairs(&self) -> String {
+        format!("serverQ={:016x}", self.nonce)
     }
 }
 

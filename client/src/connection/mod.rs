@@ -1,1 +1,523 @@
-//! Not written yet.
+//! The DTU's decisions: where to connect, what to insert, what to show.
+//!
+//! No sockets, no clock, no randomness of its own: [`Connection::handle`] takes
+//! what happened and when, and gives what is to be done about it.
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`search`] | which server to try next, and when to look for more |
+//! | [`control`] | the control link: open, greet, suspect, lose |
+//! | [`insert`] | the token: insert, challenge, redirect, attach, remove |
+//! | [`display`] | the display link: attach, frames, loss |
+//! | [`input`] | what of the user's input is sent, kept and sent again |
+//! | [`view`] | what the user sees of all that |
+//!
+//! What always holds: at most one session is shown, and of its copies only the
+//! highest epoch that was seen; a removed token detaches and blanks at once,
+//! in whatever order events race; nothing of a token is told to a group that
+//! the user did not confirm.
+
+mod control;
+mod display;
+mod input;
+mod insert;
+mod search;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use crate::event_log::Event as Logged;
+use crate::token;
+use crate::view::{Ask, FromWindow, ToWindow, View};
+use afterglow_wire::control::{Server, ToDtu, ToServer};
+use afterglow_wire::display::{FromSession, Resize, ToSession};
+use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
+use control::Control;
+use display::{DisplayLink, Shown};
+use input::InputBuffer;
+use insert::Present;
+use search::Search;
+use std::net::SocketAddrV4;
+
+pub use search::Via;
+
+/// Without a word from the server for this long, the control link is lost.
+pub const SUSPECT_AFTER_MS: u64 = 1_000;
+/// How long a server may take to accept a link, and again to greet.
+const OPEN_TIMEOUT_MS: u64 = 1_500;
+/// How long a session may take to accept a link, and again to attach.
+const DISPLAY_OPEN_TIMEOUT_MS: u64 = 1_500;
+/// How long a server may work on an insert without a word about it.
+const ANSWER_TIMEOUT_MS: u64 = 20_000;
+/// How long a lost display link goes without a word on the screen, since most
+/// are back by then. What is typed meanwhile is kept for the session.
+const GRACE_MS: u64 = 400;
+/// How long the user is told that programs were started again.
+const RESTARTED_SHOWN_MS: u64 = 6_000;
+/// A display link that lived this long is no part of a series of failures.
+const STEADY_MS: u64 = 2_000;
+/// The most sessions whose highest epoch is remembered.
+const EPOCHS_MAX: usize = 64;
+
+/// What the connection logic is told at its start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What people call this DTU.
+    pub dtu_name: String,
+    /// The only group to be accepted, if the user named one.
+    pub group: Option<GroupId>,
+    /// The groups that the user confirmed before.
+    pub known_groups: Vec<GroupId>,
+    /// The servers of the last run.
+    pub remembered: Vec<Server>,
+    /// True if the user listed servers.
+    pub servers_listed: bool,
+    /// True if the DTU's own token may be used in place of a card.
+    pub pseudo_offered: bool,
+    /// Inserts are numbered from the number after this.
+    pub insert_base: u64,
+    /// Spreads the DTUs' retries.
+    pub jitter_seed: u64,
+}
+
+/// A number for each link that is opened, so that news of an old one can be
+/// told from news of the present one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LinkId(pub u64);
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A network interface that can reach servers is up, or none is.
+    Network {
+        /// Which of the two.
+        up: bool,
+    },
+    /// A server is known.
+    ServerFound {
+        /// Where it takes DTUs.
+        address: SocketAddrV4,
+        /// Its name, if that is known.
+        server: Option<ServerName>,
+        /// How it is known.
+        via: Via,
+    },
+    /// A listed server's name leads nowhere.
+    LookupFailed {
+        /// Which and why.
+        text: String,
+    },
+    /// A control link is open.
+    ControlOpened {
+        /// Which.
+        link: LinkId,
+        /// The group whose authority vouches for the server.
+        group: GroupId,
+        /// The server's name, by its certificate.
+        server: ServerName,
+    },
+    /// A control link could not be opened.
+    ControlFailed {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        why: String,
+        /// True if the server belongs to another group than the one asked for.
+        other_group: bool,
+    },
+    /// A control link is closed.
+    ControlClosed {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        why: String,
+    },
+    /// A server says something.
+    Control {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: ToDtu,
+    },
+    /// A display link is open.
+    DisplayOpened {
+        /// Which.
+        link: LinkId,
+    },
+    /// A display link could not be opened, or is closed.
+    DisplayClosed {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        why: String,
+    },
+    /// A session says something.
+    Display {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: FromSession,
+    },
+    /// The token source says something.
+    Token(token::Event),
+    /// The window says something.
+    Window(FromWindow),
+    /// The time that [`Connection::wake_ms`] named has come, and nothing else
+    /// waits to be handled.
+    Tick,
+    /// The DTU is to end.
+    Quit {
+        /// Why.
+        reason: &'static str,
+    },
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Find the addresses of the listed servers.
+    Resolve,
+    /// Ask the network for servers.
+    SendServerQ,
+    /// Open a control link.
+    OpenControl {
+        /// Its number.
+        link: LinkId,
+        /// Where.
+        address: SocketAddrV4,
+        /// The only group to accept there; any if `None`.
+        group: Option<GroupId>,
+    },
+    /// Send what is still to be sent, then close.
+    CloseControl {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Say something to a server.
+    SendControl {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: ToServer,
+    },
+    /// Open a display link.
+    OpenDisplay {
+        /// Its number.
+        link: LinkId,
+        /// Where.
+        endpoint: SocketAddrV4,
+        /// Whose authority must vouch for the session.
+        group: GroupId,
+        /// The session to accept there.
+        session: SessionId,
+        /// The epoch to accept there.
+        epoch: Epoch,
+    },
+    /// Send what is still to be sent, then close.
+    CloseDisplay {
+        /// Which.
+        link: LinkId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Say something to a session.
+    SendDisplay {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: ToSession,
+    },
+    /// Tell the window.
+    ToWindow(ToWindow),
+    /// Log it.
+    Log(Logged),
+    /// Trust this group in later runs.
+    RememberGroup(GroupId),
+    /// Know these servers in later runs.
+    RememberServers(Vec<Server>),
+    /// Read the token where it is, and answer with `token::Event::ReadAgain`.
+    ReadTokenAgain,
+    /// Insert or remove what has no reader.
+    ToggleCard,
+    /// Use the DTU's own token.
+    UsePseudo,
+    /// End, once the links are closed.
+    Quit,
+}
+
+/// The window, once it is there.
+#[derive(Debug, Clone)]
+struct Screen {
+    size: Size,
+    keymap: Keymap,
+}
+
+/// The connection logic's state.
+#[derive(Debug)]
+pub struct Connection {
+    config: Config,
+    /// When the event that is being handled happened.
+    now_ms: u64,
+    /// What is to be done about it, so far.
+    actions: Vec<Action>,
+    jitter: u64,
+    links: u64,
+    network_up: bool,
+    /// The window; inserts wait for it.
+    screen: Option<Screen>,
+    trusted: Vec<GroupId>,
+    /// Groups that the user refused in this run.
+    distrusted: Vec<GroupId>,
+    /// An unknown group that the user is asked about, and who spoke for it.
+    meeting: Option<(GroupId, ServerName, SocketAddrV4)>,
+    search: Search,
+    control: Control,
+    /// The server that the last control link was to, and when it was lost.
+    lost_server: Option<(ServerName, u64)>,
+    servers_remembered: Vec<Server>,
+    /// The token that is in.
+    present: Option<Present>,
+    /// The number of the last insert.
+    insert_number: u64,
+    /// The number of the last insert that a remove ended.
+    removed_through: u64,
+    /// A remove that no server was told yet.
+    untold_remove: Option<u64>,
+    reader_trouble: Option<String>,
+    display: Option<DisplayLink>,
+    /// The session whose picture is on the screen, live or not.
+    shown: Option<Shown>,
+    /// Until when the user is told that programs were started again.
+    restarted: Option<(ServerName, String, u64)>,
+    input: InputBuffer,
+    /// Frames are numbered for the window across all display links.
+    window_frames: u64,
+    /// The highest epoch seen of each session, the last seen last.
+    epochs: Vec<(SessionId, Epoch)>,
+    last_view: Option<View>,
+    ended: bool,
+}
+
+impl Connection {
+    /// At the start of the DTU.
+    pub fn new(config: Config) -> Self {
+        let mut search = Search::default();
+        for server in &config.remembered {
+            search.found(server.address, Some(server.name.clone()), Via::Remembered);
+        }
+        Connection {
+            now_ms: 0,
+            actions: Vec::new(),
+            jitter: config.jitter_seed | 1,
+            links: 0,
+            network_up: true,
+            screen: None,
+            trusted: config.known_groups.clone(),
+            distrusted: Vec::new(),
+            meeting: None,
+            search,
+            control: Control::Down,
+            lost_server: None,
+            servers_remembered: config.remembered.clone(),
+            present: None,
+            insert_number: config.insert_base,
+            removed_through: config.insert_base,
+            untold_remove: None,
+            reader_trouble: None,
+            display: None,
+            shown: None,
+            restarted: None,
+            input: InputBuffer::default(),
+            window_frames: 0,
+            epochs: Vec::new(),
+            last_view: None,
+            ended: false,
+            config,
+        }
+    }
+
+    /// Takes what happened at `now_ms`, a clock that only goes forward, and
+    /// gives what is to be done, in this order.
+    pub fn handle(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
+        if self.ended {
+            return Vec::new();
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+        match event {
+            Event::Network { up } => self.network(up),
+            Event::ServerFound { address, server, via } => self.server_found(address, server, via),
+            Event::LookupFailed { text } => self.search.trouble = Some(text),
+            Event::ControlOpened { link, group, server } => {
+                self.control_opened(link, group, server);
+            }
+            Event::ControlFailed { link, why, other_group } => {
+                self.control_failed(link, &why, other_group);
+            }
+            Event::ControlClosed { link, why } => self.control_closed(link, &why),
+            Event::Control { link, message } => self.control_message(link, message),
+            Event::DisplayOpened { link } => self.display_opened(link),
+            Event::DisplayClosed { link, why } => self.display_closed(link, &why),
+            Event::Display { link, message } => self.display_message(link, message),
+            Event::Token(event) => self.token_event(event),
+            Event::Window(event) => self.window_event(event),
+            Event::Tick => self.on_time(),
+            Event::Quit { reason } => self.quit(reason),
+        }
+        self.advance();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Tick`] is due at the latest.
+    pub fn wake_ms(&self) -> Option<u64> {
+        if self.ended {
+            return None;
+        }
+        [
+            self.control_deadline_ms(),
+            self.search_deadline_ms(),
+            self.insert_deadline_ms(),
+            self.display_deadline_ms(),
+            self.view_deadline_ms(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// What is due by time alone. Only called when nothing else waits to be
+    /// handled, so that a late call finds nobody silent who has spoken.
+    fn on_time(&mut self) {
+        self.control_on_time();
+        self.insert_on_time();
+        self.display_on_time();
+    }
+
+    /// What follows from the state, whatever led to it.
+    fn advance(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.search_on();
+        self.send_insert();
+        self.tell_view();
+    }
+
+    fn network(&mut self, up: bool) {
+        if up && !self.network_up {
+            self.search.begin(self.now_ms);
+        }
+        self.network_up = up;
+    }
+
+    fn window_event(&mut self, event: FromWindow) {
+        match event {
+            FromWindow::Ready { size, keymap } => {
+                let relaid = self.screen.as_ref().is_some_and(|screen| screen.keymap != keymap);
+                self.screen = Some(Screen { size, keymap: keymap.clone() });
+                if relaid {
+                    self.send_live(afterglow_wire::display::Layout { keymap });
+                }
+                self.send_size();
+            }
+            FromWindow::Resized(size) => {
+                if let Some(screen) = &mut self.screen {
+                    screen.size = size;
+                }
+                self.send_size();
+            }
+            FromWindow::Input(event) => self.user_input(event),
+            FromWindow::FrameShown { number } => self.frame_shown(number),
+            FromWindow::BadFrame { text } => {
+                self.display_lost("bad_frame", &text);
+            }
+            FromWindow::Ask(ask) => self.asked(ask),
+            FromWindow::Closed => self.quit("window"),
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::ToggleCard => self.act(Action::ToggleCard),
+            Ask::UsePseudo => {
+                if self.config.pseudo_offered {
+                    self.act(Action::UsePseudo);
+                }
+            }
+            Ask::TrustGroup => self.trust_group(),
+            Ask::RefuseGroup => self.refuse_group(),
+            Ask::TryAgain => self.try_again(),
+        }
+    }
+
+    fn quit(&mut self, reason: &'static str) {
+        self.take_token_out();
+        self.tell_view();
+        if let Some(link) = self.control.link() {
+            self.act(Action::CloseControl { link, reason: "the DTU ends" });
+        }
+        self.log(Logged::Closed { reason });
+        self.act(Action::ToWindow(ToWindow::Quit));
+        self.act(Action::Quit);
+        self.ended = true;
+    }
+
+    /// Tells the session the window's size if it does not know it.
+    fn send_size(&mut self) {
+        let Some(size) = self.screen.as_ref().map(|screen| screen.size) else { return };
+        if let Some(display) = &mut self.display
+            && display.is_live()
+            && display.told_size != size
+        {
+            display.told_size = size;
+            self.send_live(Resize { screen: size });
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    fn log(&mut self, event: Logged) {
+        self.actions.push(Action::Log(event));
+    }
+
+    fn new_link(&mut self) -> LinkId {
+        self.links += 1;
+        LinkId(self.links)
+    }
+
+    /// A number below `below`, from the seed (xorshift64).
+    fn random_below(&mut self, below: u64) -> u64 {
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        self.jitter % below.max(1)
+    }
+
+    /// How long to wait after this many failures in a row: not at all after
+    /// none, then doubling up to `max_ms`, and up to a quarter more.
+    fn backoff_ms(&mut self, failures: u32, max_ms: u64) -> u64 {
+        if failures == 0 {
+            return 0;
+        }
+        let wait_ms = (250u64 << (failures - 1).min(16)).min(max_ms);
+        wait_ms + self.random_below(wait_ms / 4)
+    }
+
+    /// The highest epoch that this DTU has seen of a session.
+    fn highest_epoch(&self, session: SessionId) -> Option<Epoch> {
+        self.epochs.iter().find(|(known, _)| *known == session).map(|(_, epoch)| *epoch)
+    }
+
+    fn note_epoch(&mut self, session: SessionId, epoch: Epoch) {
+        let highest = self.highest_epoch(session).map_or(epoch, |known| known.max(epoch));
+        self.epochs.retain(|(known, _)| *known != session);
+        if self.epochs.len() >= EPOCHS_MAX {
+            self.epochs.remove(0);
+        }
+        self.epochs.push((session, highest));
+    }
+}

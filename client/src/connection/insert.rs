@@ -1,0 +1,474 @@
+//! The token: insert, challenge, redirect, attach, remove.
+//!
+//! Each time that the user presents a token it gets a higher number, and what
+//! servers say about an older number is dropped. A number that a remove ended
+//! never comes back.
+
+use super::control::Target;
+use super::{ANSWER_TIMEOUT_MS, Action, Connection, LinkId, Logged, STEADY_MS};
+use crate::token::Event as TokenEvent;
+use afterglow_wire::control::{
+    Attach, Cause, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,
+    RefusalCode, Refused, Remove, SessionEnded, Stage,
+};
+use afterglow_wire::ids::{GroupId, ServerName, Token};
+use afterglow_wire::limits::{REDIRECTS_MAX, SERVERS_MAX};
+use afterglow_wire::ticket::SealedTicket;
+
+/// How long to wait at most before an insert is sent again.
+const ASK_AGAIN_MS_MAX: u64 = 4_000;
+/// How often a refusal that may be a matter of moments is answered by asking
+/// again.
+const REFUSALS_MAX: u32 = 3;
+
+/// The token that is in, and how far its insert got.
+#[derive(Debug)]
+pub(super) struct Present {
+    pub(super) token: Token,
+    /// The number of its insert.
+    pub(super) number: u64,
+    pub(super) since_ms: u64,
+    pub(super) phase: Phase,
+    /// The group that knows of the token.
+    pub(super) group: Option<GroupId>,
+    /// Servers that could not be reached since the insert.
+    pub(super) unreachable: Vec<ServerName>,
+    /// What the server does about the insert, and the host that it is about.
+    pub(super) progress: Option<(Stage, Option<ServerName>)>,
+    /// The redirect that is being followed.
+    pub(super) redirect: Option<(ServerName, Redirect)>,
+    /// What was refused last, while the insert is sent again.
+    pub(super) refusal: Option<(ServerName, RefusalCode, String)>,
+    /// How many redirects in a row it followed.
+    redirects: u8,
+    /// Spares a challenge at the next server.
+    resume: Option<SealedTicket>,
+    /// True once a server answered with a session.
+    answered: bool,
+    /// The server in charge stands in for the session's own.
+    pub(super) cared_for_by: Option<ServerName>,
+    challenge: Option<(LinkId, [u8; 32])>,
+    /// How often in a row it had to be sent again.
+    failures: u32,
+    refusals: u32,
+}
+
+/// How far an insert got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is to be sent from this time on.
+    Wanted { at_ms: u64 },
+    /// It was sent; its server last said something about it then.
+    Asked { heard_ms: u64 },
+    /// It was answered with a session.
+    Answered,
+    /// It led nowhere; nothing happens until the user asks for it.
+    Stopped(Stop),
+}
+
+/// Why an insert led nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// A server refused it.
+    Refused { server: ServerName, code: RefusalCode, text: String },
+    /// Another DTU shows the session now.
+    Elsewhere { dtu: String },
+    /// The session is over.
+    Ended { text: String },
+}
+
+impl Connection {
+    pub(super) fn token_event(&mut self, event: TokenEvent) {
+        match event {
+            TokenEvent::Inserted(token) => self.put_token_in(token),
+            TokenEvent::Removed => self.take_token_out(),
+            TokenEvent::Trouble(trouble) => {
+                if trouble != self.reader_trouble {
+                    self.log(Logged::Reader { trouble: trouble.clone() });
+                    self.reader_trouble = trouble;
+                }
+            }
+            TokenEvent::ReadAgain(token) => self.answer_challenge(token),
+        }
+    }
+
+    fn put_token_in(&mut self, token: Token) {
+        if self.present.as_ref().is_some_and(|present| present.token == token) {
+            return;
+        }
+        self.take_token_out();
+        self.insert_number += 1;
+        self.present = Some(Present {
+            token,
+            number: self.insert_number,
+            since_ms: self.now_ms,
+            phase: Phase::Wanted { at_ms: self.now_ms },
+            group: None,
+            unreachable: Vec::new(),
+            progress: None,
+            redirect: None,
+            refusal: None,
+            redirects: 0,
+            resume: None,
+            answered: false,
+            cared_for_by: None,
+            challenge: None,
+            failures: 0,
+            refusals: 0,
+        });
+    }
+
+    /// Detaches and blanks at once, whatever else is under way, and tells both
+    /// links.
+    pub(super) fn take_token_out(&mut self) {
+        let Some(present) = self.present.take() else { return };
+        let insert = present.number;
+        self.removed_through = insert;
+        self.log(Logged::Removed { insert });
+        self.send_display_remove(insert);
+        self.drop_display("removed", "");
+        self.forget_picture();
+        // A server that was told nothing of the token needs no remove.
+        if !self.send_control(Remove { insert }) && present.group.is_some() {
+            self.untold_remove = Some(insert);
+        }
+    }
+
+    /// The user wants another attempt: a token that stays in is presented anew.
+    pub(super) fn try_again(&mut self) {
+        let stopped = |present: &Present| matches!(present.phase, Phase::Stopped(_));
+        match &self.present {
+            Some(present) if stopped(present) => {
+                let token = present.token.clone();
+                self.take_token_out();
+                self.put_token_in(token);
+            }
+            Some(_) => {}
+            None => {
+                self.distrusted.clear();
+                self.search.release(None);
+            }
+        }
+    }
+
+    /// Sends the insert, if it is due and there is a server to send it to.
+    pub(super) fn send_insert(&mut self) {
+        let (now_ms, showing) = (self.now_ms, self.showing());
+        let (Some(screen), Some(up)) = (self.screen.clone(), self.up()) else { return };
+        let (group, server) = (up.group, up.server.clone());
+        let Some(present) = &mut self.present else { return };
+        if !matches!(present.phase, Phase::Wanted { at_ms } if at_ms <= now_ms) {
+            return;
+        }
+        let (cause, ticket) = match present.redirect.take() {
+            Some((_, redirect)) => (Cause::Redirect, Some(redirect.ticket)),
+            None if present.answered => (Cause::Failover, present.resume.clone()),
+            None => (Cause::Insert, None),
+        };
+        present.phase = Phase::Asked { heard_ms: now_ms };
+        present.group = Some(group);
+        present.progress = None;
+        present.challenge = None;
+        let insert = Insert {
+            insert: present.number,
+            token: present.token.clone(),
+            cause,
+            ticket,
+            unreachable: present.unreachable.iter().cloned().collect(),
+            redirects: present.redirects,
+            showing,
+            screen: screen.size,
+            keymap: screen.keymap,
+        };
+        self.log(Logged::Inserted {
+            server: server.to_string(),
+            cause: match cause {
+                Cause::Insert => "insert",
+                Cause::Redirect => "redirect",
+                Cause::Failover => "failover",
+            },
+            token_kind: insert.token.kind().as_str(),
+            insert: insert.insert,
+        });
+        self.send_control(insert);
+    }
+
+    /// The insert that a server speaks of, if it is the one that is in and
+    /// still wants an answer.
+    fn present_for(&mut self, insert: u64, what: &'static str) -> Option<&mut Present> {
+        let why = match &self.present {
+            _ if insert <= self.removed_through => "the token was removed",
+            None => "no token is in",
+            Some(present) if present.number != insert => "it is about another insert",
+            Some(Present { phase: Phase::Stopped(_), .. }) => "the insert came to its end",
+            Some(_) => return self.present.as_mut(),
+        };
+        self.log(Logged::Dropped { what, why });
+        None
+    }
+
+    pub(super) fn challenged(&mut self, challenge: &Challenge) {
+        let Some(up) = self.up() else { return };
+        let (link, server) = (up.link, up.server.to_string());
+        let now_ms = self.now_ms;
+        let Some(present) = self.present_for(challenge.insert, "challenge") else { return };
+        present.challenge = Some((link, challenge.nonce));
+        if let Phase::Asked { heard_ms } = &mut present.phase {
+            *heard_ms = now_ms;
+        }
+        self.log(Logged::Challenged { server });
+        self.act(Action::ReadTokenAgain);
+    }
+
+    fn answer_challenge(&mut self, token: Option<Token>) {
+        let link = self.up().map(|up| up.link);
+        let Some(present) = &mut self.present else { return };
+        let Some((asked_on, nonce)) = present.challenge.take() else { return };
+        // Another token, or none, is news that the token source tells itself.
+        if link != Some(asked_on) || token.as_ref() != Some(&present.token) {
+            return;
+        }
+        let (insert, token) = (present.number, present.token.clone());
+        self.send_control(ChallengeAnswer { insert, nonce, token });
+    }
+
+    pub(super) fn progress(&mut self, progress: &Progress) {
+        let now_ms = self.now_ms;
+        let Some(present) = self.present_for(progress.insert, "progress") else { return };
+        present.progress = Some((progress.stage, progress.host.clone()));
+        if let Phase::Asked { heard_ms } = &mut present.phase {
+            *heard_ms = now_ms;
+        }
+    }
+
+    pub(super) fn new_resume_ticket(&mut self, ticket: SealedTicket) {
+        if let Some(present) = &mut self.present
+            && present.phase == Phase::Answered
+        {
+            present.resume = Some(ticket);
+        }
+    }
+
+    pub(super) fn attach(&mut self, attach: Attach) {
+        let Some(up) = self.up() else { return };
+        let server = up.server.clone();
+        if self.present_for(attach.insert, "attach").is_none() {
+            return;
+        }
+        if self.highest_epoch(attach.session).is_some_and(|known| attach.epoch < known) {
+            self.log(Logged::Dropped { what: "attach", why: "a newer epoch is known" });
+            return self.ask_again();
+        }
+        self.note_epoch(attach.session, attach.epoch);
+        let Some(present) = &mut self.present else { return };
+        present.phase = Phase::Answered;
+        present.answered = true;
+        present.redirects = 0;
+        present.refusals = 0;
+        present.refusal = None;
+        present.resume = Some(attach.resume.clone());
+        let caretaken = attach.origin == Origin::Caretaken;
+        present.cared_for_by = caretaken.then(|| server.clone());
+        if self.display_is_of(attach.session, attach.epoch) {
+            if self.is_live() {
+                self.log(Logged::Resumed {
+                    server: server.to_string(),
+                    session: attach.session.to_string(),
+                    epoch: attach.epoch.0,
+                });
+            }
+            return;
+        }
+        if attach.origin == Origin::TakenOver {
+            self.log(Logged::TakenOver {
+                on: attach.host.to_string(),
+                session: attach.session.to_string(),
+                epoch: attach.epoch.0,
+            });
+        }
+        self.open_display(attach);
+    }
+
+    pub(super) fn redirected(&mut self, redirect: Redirect) {
+        let Some(up) = self.up() else { return };
+        let from = up.server.clone();
+        let live = self.is_live();
+        let Some(present) = self.present_for(redirect.insert, "redirect") else { return };
+        if present.redirects >= REDIRECTS_MAX {
+            let text = format!(
+                "The servers sent this DTU from one to the next {REDIRECTS_MAX} times, \
+                 and at last to {}. Try again, or tell the administrator.",
+                redirect.to.name
+            );
+            // A picture that is there is worth more than the right server.
+            if live {
+                return self.log(Logged::Dropped { what: "redirect", why: "too many" });
+            }
+            return self.stop_refused(from, RefusalCode::TooManyRedirects, text);
+        }
+        present.redirects += 1;
+        present.progress = None;
+        present.phase = Phase::Wanted { at_ms: 0 };
+        let (to, plan) = (redirect.to.clone(), redirect.plan);
+        present.redirect = Some((from.clone(), redirect));
+        self.log(Logged::Redirected {
+            from: from.to_string(),
+            to: to.name.to_string(),
+            plan: match plan {
+                RedirectPlan::Existing => "existing",
+                RedirectPlan::New => "new",
+                RedirectPlan::Takeover => "takeover",
+            },
+        });
+        self.search.found(to.address, Some(to.name), super::Via::Group);
+        self.leave_control();
+    }
+
+    /// Where the redirect that is being followed leads.
+    pub(super) fn redirect_target(&self) -> Option<Target> {
+        let (_, redirect) = self.present.as_ref()?.redirect.as_ref()?;
+        Some(Target { address: redirect.to.address, server: Some(redirect.to.name.clone()) })
+    }
+
+    /// A server could not be reached: it is not to be chosen for this insert,
+    /// and a redirect to it leads nowhere.
+    pub(super) fn unreachable(&mut self, server: Option<ServerName>) {
+        let (Some(present), Some(server)) = (&mut self.present, server) else { return };
+        if present.redirect.as_ref().is_some_and(|(_, redirect)| redirect.to.name == server) {
+            present.redirect = None;
+        }
+        if !present.unreachable.contains(&server) && present.unreachable.len() < SERVERS_MAX {
+            present.unreachable.push(server);
+        }
+    }
+
+    pub(super) fn refused(&mut self, refused: Refused) {
+        let Some(up) = self.up() else { return };
+        let server = up.server.clone();
+        let live = self.is_live();
+        let Some(present) = self.present_for(refused.insert, "refusal") else { return };
+        if present.phase == Phase::Answered {
+            return self.log(Logged::Dropped { what: "refusal", why: "the insert was answered" });
+        }
+        present.refusals += 1;
+        if refused.code == RefusalCode::TicketRefused {
+            present.resume = None;
+        }
+        let again = match refused.code {
+            RefusalCode::TicketRefused | RefusalCode::NotHere => present.refusals <= REFUSALS_MAX,
+            RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved => true,
+            RefusalCode::TokenNotAccepted
+            | RefusalCode::ChallengeFailed
+            | RefusalCode::SessionFailed
+            | RefusalCode::TooManyRedirects => false,
+        };
+        present.refusal = Some((server.clone(), refused.code, refused.text.clone()));
+        self.log(Logged::Refused {
+            server: server.to_string(),
+            code: code_name(refused.code),
+            text: refused.text.clone(),
+        });
+        // While the picture is live a refusal only says who is not in charge.
+        if again || live {
+            self.ask_again();
+        } else {
+            self.stop_refused(server, refused.code, refused.text);
+        }
+    }
+
+    fn stop_refused(&mut self, server: ServerName, code: RefusalCode, text: String) {
+        if code == RefusalCode::TooManyRedirects {
+            self.log(Logged::Refused {
+                server: server.to_string(),
+                code: code_name(code),
+                text: text.clone(),
+            });
+        }
+        self.stop(Stop::Refused { server, code, text }, "refused");
+    }
+
+    /// The insert leads nowhere (any more): nothing is shown until the user
+    /// does something.
+    pub(super) fn stop(&mut self, stop: Stop, reason: &'static str) {
+        let text = match &stop {
+            Stop::Refused { text, .. } | Stop::Ended { text } => text.clone(),
+            Stop::Elsewhere { dtu } => dtu.clone(),
+        };
+        self.drop_display(reason, &text);
+        self.forget_picture();
+        if let Some(present) = &mut self.present {
+            present.phase = Phase::Stopped(stop);
+            present.resume = None;
+            present.redirect = None;
+            present.cared_for_by = None;
+        }
+    }
+
+    pub(super) fn session_ended(&mut self, ended: &SessionEnded) {
+        if self.shown_session() == Some(ended.session) {
+            self.stop(Stop::Ended { text: ended.text.clone() }, "ended");
+        }
+    }
+
+    /// Sends the insert again, later each time in a row.
+    pub(super) fn ask_again(&mut self) {
+        let Some(failures) = self.present.as_ref().map(|present| present.failures) else { return };
+        let wait_ms = self.backoff_ms(failures, ASK_AGAIN_MS_MAX);
+        if let Some(present) = &mut self.present
+            && !matches!(present.phase, Phase::Stopped(_))
+        {
+            present.failures = failures.saturating_add(1);
+            present.phase = Phase::Wanted { at_ms: self.now_ms + wait_ms };
+        }
+    }
+
+    /// The control link is gone: the insert is sent again to the next server.
+    pub(super) fn ask_again_elsewhere(&mut self) {
+        if let Some(present) = &mut self.present
+            && !matches!(present.phase, Phase::Stopped(_))
+        {
+            present.phase = Phase::Wanted { at_ms: self.now_ms };
+            present.progress = None;
+            present.refusals = 0;
+        }
+    }
+
+    /// A display link is lost after it was live this long.
+    pub(super) fn display_failed_after(&mut self, live_ms: u64) {
+        if let Some(present) = &mut self.present
+            && live_ms >= STEADY_MS
+        {
+            present.failures = 0;
+        }
+        self.ask_again();
+    }
+
+    pub(super) fn insert_on_time(&mut self) {
+        let Some(Present { phase: Phase::Asked { heard_ms }, .. }) = &self.present else { return };
+        if self.now_ms >= heard_ms + ANSWER_TIMEOUT_MS {
+            self.control_is_stuck();
+        }
+    }
+
+    pub(super) fn insert_deadline_ms(&self) -> Option<u64> {
+        match self.present.as_ref()?.phase {
+            Phase::Wanted { at_ms } if self.up().is_some() && self.screen.is_some() => Some(at_ms),
+            Phase::Asked { heard_ms } => Some(heard_ms + ANSWER_TIMEOUT_MS),
+            _ => None,
+        }
+    }
+}
+
+fn code_name(code: RefusalCode) -> &'static str {
+    match code {
+        RefusalCode::TokenNotAccepted => "token_not_accepted",
+        RefusalCode::ChallengeFailed => "challenge_failed",
+        RefusalCode::TicketRefused => "ticket_refused",
+        RefusalCode::SessionFailed => "session_failed",
+        RefusalCode::NotHere => "not_here",
+        RefusalCode::TooManyRedirects => "too_many_redirects",
+        RefusalCode::Full => "full",
+        RefusalCode::StoreUnavailable => "store_unavailable",
+        RefusalCode::Unresolved => "unresolved",
+    }
+}

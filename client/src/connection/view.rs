@@ -1,0 +1,218 @@
+//! What the user sees of the connection's state.
+
+use super::control::Control;
+use super::insert::{Phase, Present, Stop};
+use super::{Action, Connection, GRACE_MS, Logged};
+use crate::view::{Badge, Panel, Picture, ToWindow, View};
+
+/// Times on the screen go in steps of this.
+const STEP_MS: u64 = 500;
+
+/// Whether the picture on the screen still has its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GapView {
+    /// It has, or there is none.
+    None,
+    /// It lost it just now; nobody needs to know yet.
+    Grace,
+    /// It lost it.
+    Long {
+        /// When.
+        since_ms: u64,
+    },
+}
+
+impl Connection {
+    /// Tells the window what is to be seen, if that is something new.
+    pub(super) fn tell_view(&mut self) {
+        if self.restarted.as_ref().is_some_and(|(_, _, until_ms)| *until_ms <= self.now_ms) {
+            self.restarted = None;
+        }
+        let view = self.view();
+        if self.last_view.as_ref() == Some(&view) {
+            return;
+        }
+        let names = |view: &View| (view.panel.as_ref().map(panel_name), picture_name(view.picture));
+        if self.last_view.as_ref().map(names) != Some(names(&view)) {
+            let (panel, picture) = names(&view);
+            self.log(Logged::View { panel, picture });
+        }
+        self.last_view = Some(view.clone());
+        self.act(Action::ToWindow(ToWindow::View(view)));
+    }
+
+    fn view(&self) -> View {
+        let Some(present) = &self.present else {
+            return View { picture: Picture::Blank, panel: Some(self.no_token()), badge: None };
+        };
+        if let Phase::Stopped(stop) = &present.phase {
+            let panel = Some(stopped(stop));
+            return View { picture: Picture::Blank, panel, badge: None };
+        }
+        match (&self.shown, self.gap()) {
+            (Some(_), GapView::None | GapView::Grace) => View {
+                picture: Picture::Live,
+                panel: self.restarted.as_ref().map(|(on, notice, _)| Panel::Restarted {
+                    on: on.clone(),
+                    notice: notice.clone(),
+                }),
+                badge: self.badge(present),
+            },
+            (Some(shown), GapView::Long { since_ms }) => {
+                let for_ms = self.steps_since(since_ms);
+                let panel = self.long_gap(present, &shown.host, for_ms);
+                View { picture: Picture::Dimmed, panel: Some(panel), badge: None }
+            }
+            (None, _) => {
+                let panel = Some(self.no_picture(present));
+                View { picture: Picture::Blank, panel, badge: None }
+            }
+        }
+    }
+
+    /// There is no link to a server.
+    fn no_server(&self) -> Panel {
+        if !self.network_up {
+            return Panel::NoNetwork;
+        }
+        if let Some((group, server, _)) = &self.meeting {
+            return Panel::FirstMeeting { group: *group, server: server.clone() };
+        }
+        match &self.control {
+            // After a failure the reason stays on the screen while others are
+            // tried.
+            Control::Opening { target, .. } if self.search.trouble.is_none() => {
+                let server = target.server.as_ref().map(|name| name.to_string());
+                Panel::Connecting { server: server.unwrap_or_else(|| target.address.to_string()) }
+            }
+            Control::Greeting { server, .. } => Panel::Connecting { server: server.to_string() },
+            Control::Down | Control::Opening { .. } | Control::Up(_) => Panel::Searching {
+                for_ms: self.steps_since(self.search.since_ms),
+                trouble: self.search.trouble.clone(),
+            },
+        }
+    }
+
+    fn no_token(&self) -> Panel {
+        match self.up() {
+            None => self.no_server(),
+            Some(up) => Panel::InsertCard {
+                server: up.server.clone(),
+                reader: self.reader_trouble.clone(),
+                pseudo_offered: self.config.pseudo_offered,
+            },
+        }
+    }
+
+    /// A token is in, and no picture of its session came yet.
+    fn no_picture(&self, present: &Present) -> Panel {
+        if let Some((from, redirect)) = &present.redirect {
+            return Panel::Moving { from: from.clone(), to: redirect.to.name.clone() };
+        }
+        let Some(up) = self.up() else { return self.no_server() };
+        if let Some((server, code, text)) = &present.refusal {
+            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
+        }
+        let (stage, host) = present.progress.clone().unzip();
+        Panel::Inserting {
+            server: up.server.clone(),
+            stage,
+            host: host.flatten(),
+            for_ms: self.steps_since(present.since_ms),
+        }
+    }
+
+    /// The session's last picture is on the screen, without a link to it.
+    fn long_gap(
+        &self,
+        present: &Present,
+        host: &afterglow_wire::ids::ServerName,
+        for_ms: u64,
+    ) -> Panel {
+        let host = host.clone();
+        let Some(up) = self.up() else {
+            return match self.network_up {
+                true => Panel::ServerSilent { host, for_ms },
+                false => Panel::NoNetwork,
+            };
+        };
+        if up.server == host {
+            return Panel::SessionSilent { host, for_ms };
+        }
+        let stage = present.progress.as_ref().map(|(stage, _)| *stage);
+        Panel::Resuming { on: up.server.clone(), lost: Some(host), stage, for_ms }
+    }
+
+    fn badge(&self, present: &Present) -> Option<Badge> {
+        match (self.up(), &self.lost_server) {
+            (Some(up), _) => {
+                let host = &self.shown.as_ref()?.host;
+                (present.cared_for_by.as_ref() == Some(&up.server)).then(|| Badge::CaredForBy {
+                    server: up.server.clone(),
+                    instead_of: host.clone(),
+                })
+            }
+            (None, _) if present.redirect.is_some() => None,
+            (None, Some((server, _))) => Some(Badge::ControlLost { server: server.clone() }),
+            (None, None) => None,
+        }
+    }
+
+    fn steps_since(&self, since_ms: u64) -> u64 {
+        self.now_ms.saturating_sub(since_ms) / STEP_MS * STEP_MS
+    }
+
+    pub(super) fn view_deadline_ms(&self) -> Option<u64> {
+        let restarted_ms = self.restarted.as_ref().map(|(_, _, until_ms)| *until_ms);
+        let lost_ms = self.shown.as_ref().and_then(|shown| shown.lost_ms);
+        let grace_ms = match self.gap() {
+            GapView::Grace => lost_ms.map(|lost_ms| lost_ms + GRACE_MS),
+            GapView::None | GapView::Long { .. } => None,
+        };
+        let since_ms = match self.last_view.as_ref()?.panel.as_ref() {
+            Some(Panel::Searching { .. }) => Some(self.search.since_ms),
+            Some(Panel::Inserting { .. }) => self.present.as_ref().map(|present| present.since_ms),
+            Some(
+                Panel::ServerSilent { .. } | Panel::Resuming { .. } | Panel::SessionSilent { .. },
+            ) => lost_ms,
+            _ => None,
+        };
+        let step_ms = since_ms.map(|since_ms| since_ms + self.steps_since(since_ms) + STEP_MS);
+        [restarted_ms, grace_ms, step_ms].into_iter().flatten().min()
+    }
+}
+
+fn stopped(stop: &Stop) -> Panel {
+    match stop.clone() {
+        Stop::Refused { server, code, text } => Panel::Refused { server, code, text },
+        Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
+        Stop::Ended { text } => Panel::Ended { text },
+    }
+}
+
+fn picture_name(picture: Picture) -> &'static str {
+    match picture {
+        Picture::Blank => "blank",
+        Picture::Live => "live",
+        Picture::Dimmed => "dimmed",
+    }
+}
+
+fn panel_name(panel: &Panel) -> &'static str {
+    match panel {
+        Panel::NoNetwork => "NoNetwork",
+        Panel::Searching { .. } => "Searching",
+        Panel::Connecting { .. } => "Connecting",
+        Panel::FirstMeeting { .. } => "FirstMeeting",
+        Panel::InsertCard { .. } => "InsertCard",
+        Panel::Inserting { .. } => "Inserting",
+        Panel::Refused { .. } => "Refused",
+        Panel::Moving { .. } => "Moving",
+        Panel::ServerSilent { .. } => "ServerSilent",
+        Panel::Resuming { .. } => "Resuming",
+        Panel::SessionSilent { .. } => "SessionSilent",
+        Panel::Restarted { .. } => "Restarted",
+        Panel::Ended { .. } => "Ended",
+        Panel::Elsewhere { .. } => "Elsewhere",
+    }
+}
