@@ -1,6 +1,7 @@
 //! The command line of `afterglow`.
 
-use afterglow_wire::ids::{GroupId, InvalidName, Keymap, Size, Token, TokenKind};
+use crate::token::Choice;
+use afterglow_wire::ids::{GroupId, InvalidName, Keymap, Size};
 use clap::Parser;
 use std::fmt;
 use std::path::PathBuf;
@@ -21,8 +22,13 @@ pub struct Cli {
 
     /// Where the token comes from: a smart card, this DTU's own key, or a card
     /// in software that Ctrl+Alt+Shift+C inserts and removes.
-    #[arg(long, value_name = "card|pseudo|soft:NAME", default_value = "card")]
-    pub token: TokenChoice,
+    #[arg(
+        long,
+        value_name = "card|pseudo|soft:NAME",
+        default_value = "card",
+        value_parser = parse_token
+    )]
+    pub token: Choice,
 
     /// The card reader to use, if there are several: its name, or a part of it.
     #[arg(long, value_name = "NAME")]
@@ -56,25 +62,11 @@ pub struct Cli {
     /// Write what happens, one JSON object a line, to this file; - is the
     /// standard output.
     #[arg(long, value_name = "FILE|-")]
-    pub event_log: Option<EventLogTarget>,
+    pub event_log: Option<String>,
 
     /// On SIGUSR1, write what the window shows to this PNG file.
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
-}
-
-impl Cli {
-    /// Where this DTU keeps its key: `--state`, else the user's state
-    /// directory. `None` if the environment names none.
-    pub fn state_dir(&self) -> Option<PathBuf> {
-        let absolute = |name| {
-            std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute())
-        };
-        self.state
-            .clone()
-            .or_else(|| Some(absolute("XDG_STATE_HOME")?.join("afterglow")))
-            .or_else(|| Some(absolute("HOME")?.join(".local/state/afterglow")))
-    }
 }
 
 /// A server named on the command line.
@@ -114,44 +106,14 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-/// Where the token comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenChoice {
-    /// A smart card in a reader.
-    Card,
-    /// The DTU's own key.
-    Pseudo,
-    /// A card in software.
-    Soft(Token),
-}
-
-impl FromStr for TokenChoice {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "card" => Ok(TokenChoice::Card),
-            None if text == "pseudo" => Ok(TokenChoice::Pseudo),
-            Some(("soft", name)) => Token::new(TokenKind::Soft, name)
-                .map(TokenChoice::Soft)
-                .map_err(|error| error.to_string()),
-            _ => Err("it is one of card, pseudo and soft:NAME".to_owned()),
+/// The error names what may be given, which the token's own does not.
+fn parse_token(text: &str) -> Result<Choice, String> {
+    match text {
+        "card" | "pseudo" => text.parse().map_err(|error: InvalidName| error.to_string()),
+        _ if text.starts_with("soft:") => {
+            text.parse().map_err(|error: InvalidName| error.to_string())
         }
-    }
-}
-
-/// Where events are written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventLogTarget {
-    /// The standard output.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
-}
-
-impl FromStr for EventLogTarget {
-    type Err = std::convert::Infallible;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "-" { EventLogTarget::Stdout } else { EventLogTarget::File(text.into()) })
+        _ => Err("it is one of card, pseudo and soft:NAME".to_owned()),
     }
 }
 
@@ -199,11 +161,11 @@ mod tests {
         .unwrap();
         let servers: Vec<_> = cli.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["mud:7010", "10.0.0.7:7020"]);
-        assert_eq!(cli.token, TokenChoice::Soft("soft.ann".parse().unwrap()));
+        assert_eq!(cli.token, Choice::Soft("soft.ann".parse().unwrap()));
         assert_eq!(cli.size, Size::new(800, 600));
         assert_eq!(cli.group.unwrap().to_string(), "0123456789abcdef".repeat(4));
-        assert_eq!(cli.event_log, Some(EventLogTarget::Stdout));
-        assert_eq!(cli.state_dir(), Some("/s".into()));
+        assert_eq!(cli.event_log, Some("-".to_owned()));
+        assert_eq!(cli.state, Some("/s".into()));
         assert!(cli.fullscreen && cli.screenshot.is_some() && cli.keymap.is_some());
     }
 

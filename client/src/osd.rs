@@ -1,1 +1,125 @@
-//! Not written yet.
+//! The on-screen display: one card for each state that a user can meet, and a
+//! small badge that covers nothing important.
+//!
+//! This is egui without a window of its own: events and the time go in,
+//! triangles and the user's wishes come out.
+
+mod layout;
+pub mod words;
+
+use crate::render::overlay::Drawing;
+use crate::view::{Ask, Badge, Panel};
+use egui::epaint::textures::TexturesDelta;
+
+/// The on-screen display.
+pub struct Osd {
+    context: egui::Context,
+    panel: Option<words::Card>,
+    badge: Option<String>,
+    /// When the panel's time was right.
+    told_at_ms: u64,
+    events: Vec<egui::Event>,
+    /// True if a new panel came up whose primary button is to have the focus.
+    fresh: bool,
+    drawing: Drawing,
+}
+
+/// What came of [`Osd::run`].
+pub struct Outcome {
+    /// What the user pressed.
+    pub asks: Vec<Ask>,
+    /// What has to be given to [`crate::render::overlay::Overlay`].
+    pub textures: TexturesDelta,
+    /// When to run again even if nothing happens.
+    pub again_at_ms: Option<u64>,
+}
+
+impl Default for Osd {
+    fn default() -> Self {
+        Osd::new()
+    }
+}
+
+impl Osd {
+    /// Nothing is up.
+    pub fn new() -> Self {
+        let context = egui::Context::default();
+        layout::set_style(&context);
+        Osd {
+            context,
+            panel: None,
+            badge: None,
+            told_at_ms: 0,
+            events: Vec::new(),
+            fresh: false,
+            drawing: Drawing::default(),
+        }
+    }
+
+    /// From now on this is up.
+    pub fn show(&mut self, panel: Option<&Panel>, badge: Option<&Badge>, now_ms: u64) {
+        let panel = panel.map(words::card);
+        let title = |card: &Option<words::Card>| card.as_ref().map(|card| card.title);
+        self.fresh |= title(&panel) != title(&self.panel);
+        self.panel = panel;
+        self.badge = badge.map(words::badge);
+        self.told_at_ms = now_ms;
+    }
+
+    /// True if there is something to press, so that the pointer and the keys
+    /// belong to the on-screen display.
+    pub fn takes_input(&self) -> bool {
+        self.panel.as_ref().is_some_and(|card| !card.buttons.is_empty())
+    }
+
+    /// Something happened that [`Osd::run`] is to know.
+    pub fn event(&mut self, event: egui::Event) {
+        self.events.push(event);
+    }
+
+    /// Lays everything out for a window of this size.
+    pub fn run(&mut self, now_ms: u64, size_px: (u32, u32), pixels_per_point: f32) -> Outcome {
+        let size_points =
+            egui::vec2(size_px.0 as f32 / pixels_per_point, size_px.1 as f32 / pixels_per_point);
+        let mut input = egui::RawInput {
+            screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, size_points)),
+            time: Some(now_ms as f64 / 1000.0),
+            events: std::mem::take(&mut self.events),
+            focused: true,
+            ..Default::default()
+        };
+        if let Some(viewport) = input.viewports.get_mut(&input.viewport_id) {
+            viewport.native_pixels_per_point = Some(pixels_per_point);
+        }
+        let waited_ms = now_ms.saturating_sub(self.told_at_ms);
+        let focus_primary = std::mem::take(&mut self.fresh);
+        let mut asks = Vec::new();
+        let output = self.context.run_ui(input, |ui| {
+            if let Some(card) = &self.panel {
+                layout::card(ui.ctx(), card, waited_ms, focus_primary, &mut asks);
+            }
+            if let Some(badge) = &self.badge {
+                layout::badge(ui.ctx(), badge);
+            }
+        });
+        let repaint = output.viewport_output.values().map(|view| view.repaint_delay).min();
+        let repaint_ms = repaint.and_then(|delay| u64::try_from(delay.as_millis()).ok());
+        let elapsed = self.panel.as_ref().and_then(|card| card.elapsed_ms);
+        let tick_ms = elapsed.map(|elapsed_ms| 1000 - (elapsed_ms + waited_ms) % 1000);
+        let again = repaint_ms.into_iter().chain(tick_ms).min();
+        self.drawing = Drawing {
+            primitives: self.context.tessellate(output.shapes, output.pixels_per_point),
+            pixels_per_point: output.pixels_per_point,
+        };
+        Outcome {
+            asks,
+            textures: output.textures_delta,
+            again_at_ms: again.map(|in_ms| now_ms.saturating_add(in_ms.max(8))),
+        }
+    }
+
+    /// What to draw.
+    pub fn drawing(&self) -> &Drawing {
+        &self.drawing
+    }
+}

@@ -1,1 +1,514 @@
-//! Not written yet.
+//! The winit window: the user's input in, pictures out.
+//!
+//! It runs on the main thread, draws only when something changed, and never
+//! waits for the network, the disk or the card reader.
+
+mod cursor;
+mod keys;
+mod outbox;
+mod pointer;
+mod shown;
+
+pub use outbox::CHANNEL_MESSAGES;
+
+use crate::render::gpu::{GpuError, GpuTrouble};
+use crate::view::{Ask, FromWindow, ToWindow};
+use afterglow_wire::ids::{Keymap, Size};
+use afterglow_wire::input::InputEvent;
+use afterglow_wire::limits::SIZE_PX_MAX;
+use keys::{HotKey, KeyChange, KeyOutcome, Keys};
+use outbox::Outbox;
+use pointer::{Buttons, Wheel};
+use shown::{Shown, Turn};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use winit::application::ApplicationHandler;
+use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
+use winit::event_loop::{ActiveEventLoop, ControlFlow, DeviceEvents, EventLoop, EventLoopProxy};
+use winit::keyboard::{Key, KeyCode, ModifiersState, NamedKey, PhysicalKey};
+use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
+use winit::platform::scancode::PhysicalKeyExtScancode;
+use winit::platform::x11::WindowAttributesExtX11;
+use winit::window::{Fullscreen, Window, WindowId};
+
+/// The window's size unless one is asked for.
+const SIZE_DEFAULT_PX: (u32, u32) = (1280, 800);
+/// How often a lost graphics device is replaced by a new one.
+const DEVICES_LOST_MAX: u32 = 5;
+/// When messages wait for a full channel, it is tried again after this time.
+const BACKLOG_RETRY_MS: u64 = 10;
+
+/// Why there is no window, or no longer.
+#[derive(Debug, thiserror::Error)]
+pub enum WindowError {
+    /// No window system, or none that works.
+    #[error(
+        "no display server can be reached ({0}); start this in a graphical session, or set DISPLAY \
+         (X11) or WAYLAND_DISPLAY (Wayland) to a server that runs"
+    )]
+    NoDisplay(String),
+    /// The window system refuses a window.
+    #[error("the window cannot be opened: {0}")]
+    NoWindow(#[from] winit::error::OsError),
+    /// There is nothing to draw with.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The graphics device is lost again and again.
+    #[error("the graphics device was lost {DEVICES_LOST_MAX} times: {0}")]
+    DeviceLost(String),
+    /// The loop failed.
+    #[error("the window system's connection broke: {0}")]
+    Loop(#[source] winit::error::EventLoopError),
+    /// The other half of the program is gone.
+    #[error("the network thread ended unexpectedly; its messages above say why")]
+    NetworkEnded,
+}
+
+/// What the window is to be like.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its inner size in pixels.
+    pub size: Option<Size>,
+    /// True to open without borders, as large as the screen.
+    pub fullscreen: bool,
+    /// The keyboard's layout, to be told to the session.
+    pub keymap: Keymap,
+    /// Where screenshots go.
+    pub screenshot: Option<PathBuf>,
+}
+
+/// What wakes the loop.
+#[derive(Debug)]
+enum Wake {
+    Network(ToWindow),
+    Gpu(GpuTrouble),
+}
+
+/// The connection to the window system, before there is a window.
+pub struct Display {
+    event_loop: EventLoop<Wake>,
+}
+
+impl Display {
+    /// Connects to the window system.
+    pub fn connect() -> Result<Self, WindowError> {
+        let event_loop = EventLoop::with_user_event().build().map_err(|error| {
+            // Its text is about winit's sources, and of use to nobody else.
+            tracing::debug!(%error, "the window system refuses");
+            WindowError::NoDisplay(displays_named())
+        })?;
+        Ok(Display { event_loop })
+    }
+
+    /// What the network tells the window, it tells through this.
+    pub fn sender(&self) -> Box<dyn Fn(ToWindow) + Send + Sync> {
+        let proxy = self.event_loop.create_proxy();
+        Box::new(move |message| {
+            // It fails once the window is closed: nobody is left to be told.
+            let _ = proxy.send_event(Wake::Network(message));
+        })
+    }
+
+    /// Opens the window and runs it until it is closed.
+    pub fn run(
+        self,
+        options: Options,
+        to_network: mpsc::Sender<FromWindow>,
+    ) -> Result<(), WindowError> {
+        let proxy = self.event_loop.create_proxy();
+        let mut app = App {
+            options,
+            proxy,
+            outbox: Outbox::new(to_network),
+            started: Instant::now(),
+            shown: None,
+            keys: Keys::default(),
+            buttons: Buttons::default(),
+            wheel: Wheel::default(),
+            modifiers: ModifiersState::empty(),
+            pointer_at: egui::Pos2::ZERO,
+            devices_lost: 0,
+            again_at_ms: None,
+            failed: None,
+        };
+        self.event_loop.listen_device_events(DeviceEvents::Always);
+        let ended = self.event_loop.run_app(&mut app);
+        match app.failed {
+            Some(error) => Err(error),
+            None => ended.map_err(WindowError::Loop),
+        }
+    }
+}
+
+/// The loop's state.
+struct App {
+    options: Options,
+    proxy: EventLoopProxy<Wake>,
+    outbox: Outbox,
+    started: Instant,
+    /// The window, once there is one.
+    shown: Option<Shown>,
+    keys: Keys,
+    buttons: Buttons,
+    wheel: Wheel,
+    modifiers: ModifiersState,
+    /// The pointer's place for the on-screen display, in pixels.
+    pointer_at: egui::Pos2,
+    devices_lost: u32,
+    /// When the window has something to do even if nothing happens.
+    again_at_ms: Option<u64>,
+    /// Why the loop had to end.
+    failed: Option<WindowError>,
+}
+
+impl ApplicationHandler<Wake> for App {
+    fn resumed(&mut self, event_loop: &ActiveEventLoop) {
+        if self.shown.is_none()
+            && let Err(error) = self.open(event_loop)
+        {
+            self.fail(event_loop, error);
+        }
+    }
+
+    fn user_event(&mut self, event_loop: &ActiveEventLoop, wake: Wake) {
+        match wake {
+            Wake::Network(message) => self.network(event_loop, message),
+            Wake::Gpu(GpuTrouble::Refused(text)) => {
+                tracing::error!(%text, "the graphics device refused a command");
+            }
+            Wake::Gpu(GpuTrouble::Lost(text)) => self.device_lost(event_loop, text),
+        }
+    }
+
+    fn window_event(&mut self, event_loop: &ActiveEventLoop, _: WindowId, event: WindowEvent) {
+        match event {
+            WindowEvent::CloseRequested | WindowEvent::Destroyed => self.close(event_loop),
+            WindowEvent::Resized(size) => self.resized(size.width, size.height),
+            WindowEvent::ScaleFactorChanged { .. } => {
+                if let Some(shown) = &mut self.shown {
+                    let size = shown.window.inner_size();
+                    shown.resize(size.width, size.height);
+                }
+            }
+            WindowEvent::RedrawRequested | WindowEvent::Occluded(false) => {
+                if let Some(shown) = &mut self.shown {
+                    shown.exposed();
+                }
+            }
+            WindowEvent::Focused(false) => {
+                for event in self.keys.release_all() {
+                    self.outbox.send(FromWindow::Input(event));
+                }
+            }
+            WindowEvent::ModifiersChanged(modifiers) => self.modifiers = modifiers.state(),
+            // Synthetic events tell what was down when the focus changed:
+            // nothing that the user does now.
+            WindowEvent::KeyboardInput { event, is_synthetic: false, .. } => {
+                self.key(event_loop, &event);
+            }
+            WindowEvent::CursorMoved { position, .. } => self.pointer_moved(position.x, position.y),
+            WindowEvent::CursorEntered { .. } => self.wheel.moved(),
+            WindowEvent::CursorLeft { .. } => self.osd_event(egui::Event::PointerGone),
+            WindowEvent::MouseInput { state, button, .. } => self.button(state, button),
+            WindowEvent::MouseWheel { delta, .. } => self.wheel_turned(delta),
+            _ => {}
+        }
+    }
+
+    fn device_event(&mut self, _: &ActiveEventLoop, _: DeviceId, event: DeviceEvent) {
+        if let DeviceEvent::Button { button: 4..=7, state } = event {
+            self.wheel.button(state);
+        }
+    }
+
+    fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
+        let now_ms = self.now_ms();
+        if let Some(shown) = &mut self.shown {
+            let turn = shown.turn(now_ms);
+            self.again_at_ms = turn.again_at_ms;
+            self.after(turn);
+        }
+        let sent = self.outbox.flush();
+        if self.outbox.is_closed() {
+            self.fail(event_loop, WindowError::NetworkEnded);
+        }
+        let backlog = (!sent).then_some(now_ms + BACKLOG_RETRY_MS);
+        let next = self.again_at_ms.into_iter().chain(backlog).min();
+        event_loop.set_control_flow(match next {
+            Some(at_ms) => ControlFlow::WaitUntil(self.started + Duration::from_millis(at_ms)),
+            None => ControlFlow::Wait,
+        });
+    }
+}
+
+impl App {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn trouble(&self) -> impl Fn(GpuTrouble) + Clone + Send + Sync + 'static {
+        let proxy = self.proxy.clone();
+        move |trouble| {
+            // It fails once the window is closed, and then nobody minds.
+            let _ = proxy.send_event(Wake::Gpu(trouble));
+        }
+    }
+
+    fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<(), WindowError> {
+        let size = self
+            .options
+            .size
+            .map_or(SIZE_DEFAULT_PX, |size| (size.width_px().into(), size.height_px().into()));
+        let attributes = Window::default_attributes()
+            .with_title("Afterglow")
+            .with_name("afterglow", "afterglow")
+            .with_inner_size(winit::dpi::PhysicalSize::new(size.0, size.1))
+            .with_fullscreen(self.options.fullscreen.then_some(Fullscreen::Borderless(None)));
+        let window = event_loop.create_window(attributes)?;
+        let shown =
+            Shown::new(Arc::new(window), event_loop.owned_display_handle(), self.trouble())?;
+        let inner = shown.window.inner_size();
+        self.shown = Some(shown);
+        let size = clamped(inner.width, inner.height);
+        self.outbox.send(FromWindow::Ready { size, keymap: self.options.keymap.clone() });
+        Ok(())
+    }
+
+    fn network(&mut self, event_loop: &ActiveEventLoop, message: ToWindow) {
+        let now_ms = self.now_ms();
+        let Some(shown) = &mut self.shown else {
+            tracing::debug!(message = shown::describe(&message), "there is no window yet");
+            return;
+        };
+        match message {
+            ToWindow::View(view) => {
+                if shown.show(view, now_ms) {
+                    self.keys.forget();
+                    self.buttons.forget();
+                }
+            }
+            ToWindow::Attached { .. } => shown.attached(),
+            ToWindow::Frame { number, commands } => {
+                match shown.frame(number, &commands, event_loop, now_ms) {
+                    Ok(turn) => self.after(turn),
+                    Err(error) => {
+                        self.outbox.send(FromWindow::BadFrame { text: error.to_string() });
+                    }
+                }
+            }
+            ToWindow::Screenshot => self.screenshot(now_ms),
+            ToWindow::Quit => event_loop.exit(),
+        }
+    }
+
+    fn after(&mut self, turn: Turn) {
+        for number in turn.frames_shown {
+            self.outbox.send(FromWindow::FrameShown { number });
+        }
+        for ask in turn.asks {
+            self.outbox.send(FromWindow::Ask(ask));
+        }
+    }
+
+    fn fail(&mut self, event_loop: &ActiveEventLoop, error: WindowError) {
+        self.failed.get_or_insert(error);
+        event_loop.exit();
+    }
+
+    fn close(&mut self, event_loop: &ActiveEventLoop) {
+        self.outbox.send(FromWindow::Closed);
+        event_loop.exit();
+    }
+
+    /// A new device has nothing of the picture: the session is asked for it by
+    /// the way in which it is asked after a frame that made no sense.
+    fn device_lost(&mut self, event_loop: &ActiveEventLoop, text: String) {
+        tracing::error!(%text, "the graphics device is lost");
+        self.devices_lost += 1;
+        if self.devices_lost > DEVICES_LOST_MAX {
+            return self.fail(event_loop, WindowError::DeviceLost(text));
+        }
+        let Some(shown) = self.shown.take() else { return };
+        let display = event_loop.owned_display_handle();
+        match shown.rebuilt(display, self.now_ms(), self.trouble()) {
+            Ok(shown) => {
+                self.shown = Some(shown);
+                let text = "the graphics device was lost, and the picture with it".to_owned();
+                self.outbox.send(FromWindow::BadFrame { text });
+            }
+            Err(error) => self.fail(event_loop, error.into()),
+        }
+    }
+
+    fn resized(&mut self, width_px: u32, height_px: u32) {
+        let Some(shown) = &mut self.shown else { return };
+        shown.resize(width_px, height_px);
+        // A window without pixels is hidden; the session keeps its size.
+        if width_px > 0 && height_px > 0 {
+            self.outbox.resized(clamped(width_px, height_px));
+        }
+    }
+
+    fn key(&mut self, event_loop: &ActiveEventLoop, event: &KeyEvent) {
+        let Some(shown) = &mut self.shown else { return };
+        let pressed = event.state == ElementState::Pressed;
+        let chord = ModifiersState::CONTROL | ModifiersState::ALT | ModifiersState::SHIFT;
+        let outcome = self.keys.change(KeyChange {
+            scancode: event.physical_key.to_scancode().unwrap_or(0),
+            pressed,
+            repeat: event.repeat,
+            letter: letter(event),
+            chord: self.modifiers.contains(chord),
+            to_session: shown.input_to_session(),
+        });
+        match outcome {
+            KeyOutcome::Send(event) => self.outbox.send(FromWindow::Input(event)),
+            KeyOutcome::HotKey(hot_key) => self.hot_key(event_loop, hot_key),
+            KeyOutcome::Keep => {
+                if let Some(event) = osd_key(event, pressed, self.modifiers) {
+                    self.osd_event(event);
+                }
+            }
+        }
+    }
+
+    fn hot_key(&mut self, event_loop: &ActiveEventLoop, hot_key: HotKey) {
+        match hot_key {
+            HotKey::Card => self.outbox.send(FromWindow::Ask(Ask::ToggleCard)),
+            HotKey::Fullscreen => {
+                if let Some(shown) = &self.shown {
+                    let full = shown.window.fullscreen().is_some();
+                    let next = (!full).then_some(Fullscreen::Borderless(None));
+                    shown.window.set_fullscreen(next);
+                }
+            }
+            HotKey::Quit => self.close(event_loop),
+            HotKey::Reserved => {}
+        }
+    }
+
+    fn osd_event(&mut self, event: egui::Event) {
+        if let Some(shown) = &mut self.shown
+            && shown.input_to_osd()
+        {
+            shown.osd_event(event);
+        }
+    }
+
+    fn pointer_moved(&mut self, x: f64, y: f64) {
+        self.wheel.moved();
+        let Some(shown) = &mut self.shown else { return };
+        let scale = shown.window.scale_factor();
+        self.pointer_at = egui::pos2((x / scale) as f32, (y / scale) as f32);
+        if shown.input_to_session()
+            && let Some((x_px, y_px)) = shown.picture_pixel(x, y)
+        {
+            self.outbox.pointer(InputEvent::Pointer { x_px, y_px });
+        }
+        self.osd_event(egui::Event::PointerMoved(self.pointer_at));
+    }
+
+    fn button(&mut self, state: ElementState, button: MouseButton) {
+        let Some(shown) = &mut self.shown else { return };
+        let pressed = state == ElementState::Pressed;
+        if let Some(event) = self.buttons.change(button, pressed, shown.input_to_session()) {
+            self.outbox.send(FromWindow::Input(event));
+        }
+        if button == MouseButton::Left {
+            self.osd_event(egui::Event::PointerButton {
+                pos: self.pointer_at,
+                button: egui::PointerButton::Primary,
+                pressed,
+                modifiers: egui::Modifiers::NONE,
+            });
+        }
+    }
+
+    fn wheel_turned(&mut self, delta: winit::event::MouseScrollDelta) {
+        let Some(shown) = &mut self.shown else { return };
+        let scale = shown.window.scale_factor();
+        if let Some(event) = self.wheel.turned(delta, scale)
+            && shown.input_to_session()
+        {
+            self.outbox.send(FromWindow::Input(event));
+        }
+    }
+
+    /// Writes what the window shows to the screenshot file, on a thread of its
+    /// own.
+    fn screenshot(&mut self, now_ms: u64) {
+        let Some(shown) = &mut self.shown else { return };
+        let Some(path) = self.options.screenshot.clone() else {
+            tracing::warn!("no screenshot is written: --screenshot names no file");
+            return;
+        };
+        let readback = shown.snapshot(now_ms);
+        std::thread::spawn(move || {
+            let written = (|| -> anyhow::Result<()> {
+                let png = readback.wait()?.to_png()?;
+                // Whoever waits for the file never sees half of it.
+                let mut partial = path.clone().into_os_string();
+                partial.push(".partial");
+                std::fs::write(&partial, png)?;
+                Ok(std::fs::rename(&partial, &path)?)
+            })();
+            if let Err(error) = written {
+                tracing::error!(%error, file = %path.display(), "the screenshot was not written");
+            }
+        });
+    }
+}
+
+/// What the environment says about display servers.
+fn displays_named() -> String {
+    let named = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().filter_map(|name| {
+        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
+        Some(format!("{name}={value} does not answer"))
+    });
+    let named: Vec<_> = named.collect();
+    if named.is_empty() {
+        "neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned()
+    } else {
+        named.join(", ")
+    }
+}
+
+fn clamped(width_px: u32, height_px: u32) -> Size {
+    let max =
+        Size::new(SIZE_PX_MAX, SIZE_PX_MAX).unwrap_or_else(|| unreachable!("it is the limit"));
+    Size::clamped(width_px, height_px, max)
+}
+
+/// A key's letter by the user's layout, or, where that has none, by the place
+/// of the key.
+fn letter(event: &KeyEvent) -> Option<char> {
+    if let Key::Character(text) = event.key_without_modifiers()
+        && let Some(letter) = text.chars().next().filter(char::is_ascii_alphabetic)
+    {
+        return Some(letter);
+    }
+    match event.physical_key {
+        PhysicalKey::Code(KeyCode::KeyC) => Some('c'),
+        PhysicalKey::Code(KeyCode::KeyD) => Some('d'),
+        PhysicalKey::Code(KeyCode::KeyF) => Some('f'),
+        PhysicalKey::Code(KeyCode::KeyP) => Some('p'),
+        PhysicalKey::Code(KeyCode::KeyQ) => Some('q'),
+        _ => None,
+    }
+}
+
+/// The keys with which buttons are reached and pressed.
+fn osd_key(event: &KeyEvent, pressed: bool, modifiers: ModifiersState) -> Option<egui::Event> {
+    let key = match event.logical_key {
+        Key::Named(NamedKey::Tab) => egui::Key::Tab,
+        Key::Named(NamedKey::Enter) => egui::Key::Enter,
+        Key::Named(NamedKey::Space) => egui::Key::Space,
+        Key::Named(NamedKey::ArrowLeft) => egui::Key::ArrowLeft,
+        Key::Named(NamedKey::ArrowRight) => egui::Key::ArrowRight,
+        _ => return None,
+    };
+    let modifiers = egui::Modifiers { shift: modifiers.shift_key(), ..egui::Modifiers::NONE };
+    Some(egui::Event::Key { key, physical_key: None, pressed, repeat: event.repeat, modifiers })
+}

@@ -1,0 +1,180 @@
+//! How the on-screen display looks: a dark translucent card in the middle, an
+//! accent colour, one big title.
+
+use super::words::{self, Button, Card, Tone};
+use crate::view::Ask;
+use egui::{Align, Align2, Color32, CornerRadius, FontId, Layout, Margin, RichText, Stroke, Ui};
+
+const CARD_WIDTH: f32 = 440.0;
+const TEXT: Color32 = Color32::from_rgb(0xec, 0xee, 0xf6);
+const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
+const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
+const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
+const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
+const CARD: Color32 = Color32::from_rgba_premultiplied(0x10, 0x12, 0x1c, 0xec);
+const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
+
+/// Colours and shapes of everything that egui draws by itself.
+pub fn set_style(context: &egui::Context) {
+    context.set_theme(egui::Theme::Dark);
+    context.all_styles_mut(|style| {
+        // Nothing moves by itself: a window at rest costs nothing.
+        style.animation_time = 0.0;
+        style.interaction.selectable_labels = false;
+        style.spacing.button_padding = egui::vec2(18.0, 10.0);
+        style.spacing.item_spacing = egui::vec2(10.0, 8.0);
+        style.visuals.override_text_color = Some(TEXT);
+        style.visuals.selection.stroke = Stroke::new(2.0, TEXT);
+    });
+}
+
+/// A card in the middle of the screen.
+pub fn card(
+    context: &egui::Context,
+    card: &Card,
+    waited_ms: u64,
+    focus_primary: bool,
+    asks: &mut Vec<Ask>,
+) {
+    let screen = context.content_rect();
+    let width = CARD_WIDTH.min(screen.width() - 32.0).max(120.0);
+    egui::Area::new(egui::Id::unique("card"))
+        .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
+        .movable(false)
+        .show(context, |ui| {
+            let frame = egui::Frame::new()
+                .fill(CARD)
+                .stroke(Stroke::new(1.0, EDGE))
+                .corner_radius(CornerRadius::same(16))
+                .inner_margin(Margin::symmetric(32, 28));
+            frame.show(ui, |ui| {
+                ui.set_width(width - 64.0);
+                ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                    contents(ui, card, waited_ms, focus_primary, asks);
+                });
+            });
+        });
+}
+
+fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks: &mut Vec<Ask>) {
+    let elapsed_ms = card.elapsed_ms.map(|elapsed_ms| elapsed_ms + waited_ms);
+    if card.idle {
+        brand(ui);
+        ui.add_space(14.0);
+    }
+    ui.label(RichText::new(card.title).font(FontId::proportional(27.0)).color(TEXT));
+    ui.add_space(2.0);
+    ui.label(RichText::new(&card.text).font(FontId::proportional(16.0)).color(TEXT));
+    if let Some(lines) = &card.fingerprint {
+        fingerprint(ui, lines);
+    }
+    if !card.hint.is_empty() {
+        ui.label(RichText::new(&card.hint).font(FontId::proportional(14.0)).color(TEXT_SOFT));
+    }
+    if card.tone == Tone::Working || elapsed_ms.is_some() {
+        ui.add_space(6.0);
+        progress(ui, card.tone, elapsed_ms);
+    }
+    if !card.buttons.is_empty() {
+        ui.add_space(10.0);
+        ui.horizontal(|ui| {
+            for wish in &card.buttons {
+                if button(ui, wish, focus_primary) {
+                    asks.push(wish.ask);
+                }
+            }
+        });
+    }
+}
+
+/// The product's mark: a glowing dot above a horizon, and its name.
+fn brand(ui: &mut Ui) {
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(22.0, 18.0), egui::Sense::hover());
+        let centre = rect.center_top() + egui::vec2(0.0, 9.0);
+        let painter = ui.painter();
+        painter.circle_filled(centre, 9.0, GLOW.gamma_multiply(0.18));
+        painter.circle_filled(centre, 6.5, GLOW.gamma_multiply(0.35));
+        painter.circle_filled(centre, 4.0, GLOW);
+        let name = RichText::new("Afterglow").font(FontId::proportional(15.0)).color(GLOW);
+        ui.label(name);
+    });
+}
+
+fn fingerprint(ui: &mut Ui, lines: &[String; 4]) {
+    let frame = egui::Frame::new()
+        .fill(Color32::from_black_alpha(90))
+        .corner_radius(CornerRadius::same(8))
+        .inner_margin(Margin::symmetric(16, 10));
+    ui.add_space(4.0);
+    frame.show(ui, |ui| {
+        ui.spacing_mut().item_spacing.y = 4.0;
+        for line in lines {
+            ui.label(RichText::new(line).font(FontId::monospace(17.0)).color(GLOW));
+        }
+    });
+    ui.add_space(4.0);
+}
+
+/// Three dots that step once a second, and for how long.
+fn progress(ui: &mut Ui, tone: Tone, elapsed_ms: Option<u64>) {
+    let color = match tone {
+        Tone::Calm => CALM,
+        Tone::Working => GLOW,
+        Tone::Attention => ATTENTION,
+    };
+    ui.horizontal(|ui| {
+        let (rect, _) = ui.allocate_exact_size(egui::vec2(46.0, 14.0), egui::Sense::hover());
+        let lit = elapsed_ms.map(|ms| ms / 1000 % 3);
+        for dot in 0..3u64 {
+            let strength = if lit.is_none() || lit == Some(dot) { 1.0 } else { 0.3 };
+            let centre = rect.left_center() + egui::vec2(5.0 + dot as f32 * 16.0, 0.0);
+            ui.painter().circle_filled(centre, 4.0, color.gamma_multiply(strength));
+        }
+        if let Some(ms) = elapsed_ms {
+            let time = RichText::new(words::duration(ms)).font(FontId::proportional(14.0));
+            ui.label(time.color(TEXT_SOFT));
+        }
+    });
+}
+
+fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
+    let (fill, text) = if wish.primary {
+        (GLOW, Color32::from_rgb(0x22, 0x12, 0x06))
+    } else {
+        (Color32::from_rgb(0x2a, 0x2e, 0x3d), TEXT)
+    };
+    let label = RichText::new(wish.label).font(FontId::proportional(15.0)).color(text);
+    let button = egui::Button::new(label).fill(fill).corner_radius(CornerRadius::same(9));
+    let response = ui.add(button);
+    // Trust is never one careless press of Enter away.
+    if focus_primary && wish.primary && wish.ask != Ask::TrustGroup {
+        response.request_focus();
+    }
+    response.clicked()
+}
+
+/// A small word in the upper right corner.
+pub fn badge(context: &egui::Context, text: &str) {
+    egui::Area::new(egui::Id::unique("badge"))
+        .anchor(Align2::RIGHT_TOP, egui::vec2(-12.0, 12.0))
+        .interactable(false)
+        .show(context, |ui| {
+            let frame = egui::Frame::new()
+                .fill(CARD)
+                .stroke(Stroke::new(1.0, EDGE))
+                .corner_radius(CornerRadius::same(12))
+                .inner_margin(Margin::symmetric(12, 6));
+            frame.show(ui, |ui| {
+                ui.horizontal(|ui| {
+                    let size = egui::vec2(8.0, 12.0);
+                    let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
+                    ui.painter().circle_filled(rect.center(), 3.5, ATTENTION);
+                    let text = RichText::new(text).font(FontId::proportional(13.0));
+                    ui.add(
+                        egui::Label::new(text.color(TEXT)).wrap_mode(egui::TextWrapMode::Extend),
+                    );
+                });
+            });
+        });
+}

@@ -1,0 +1,292 @@
+//! What the on-screen display says for each state that a user can meet.
+
+use crate::view::{Ask, Badge, Panel};
+use afterglow_wire::control::{RefusalCode, Stage};
+use afterglow_wire::ids::{GroupId, ServerName};
+
+/// How a card feels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing has to happen.
+    Calm,
+    /// Something is under way.
+    Working,
+    /// The user should know or do something.
+    Attention,
+}
+
+/// A button: what it says, and what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Button {
+    /// Its words.
+    pub label: &'static str,
+    /// What it asks for.
+    pub ask: Ask,
+    /// True for the one that most people want; Enter presses it.
+    pub primary: bool,
+}
+
+/// A panel in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// How it feels.
+    pub tone: Tone,
+    /// True on the screens of a DTU that nobody uses: they carry its name.
+    pub idle: bool,
+    /// What this is about, in a few words.
+    pub title: &'static str,
+    /// What happens, in a sentence.
+    pub text: String,
+    /// What the user can do, or what to expect, in a sentence.
+    pub hint: String,
+    /// A group's fingerprint, to be compared digit by digit.
+    pub fingerprint: Option<[String; 4]>,
+    /// For how long, if that is of interest.
+    pub elapsed_ms: Option<u64>,
+    /// What can be pressed.
+    pub buttons: Vec<Button>,
+}
+
+impl Card {
+    fn new(tone: Tone, title: &'static str, text: impl Into<String>) -> Self {
+        Card {
+            tone,
+            idle: false,
+            title,
+            text: text.into(),
+            hint: String::new(),
+            fingerprint: None,
+            elapsed_ms: None,
+            buttons: Vec::new(),
+        }
+    }
+
+    fn idle(mut self) -> Self {
+        self.idle = true;
+        self
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = hint.into();
+        self
+    }
+
+    fn elapsed(mut self, elapsed_ms: u64) -> Self {
+        self.elapsed_ms = Some(elapsed_ms);
+        self
+    }
+
+    fn primary(mut self, label: &'static str, ask: Ask) -> Self {
+        self.buttons.push(Button { label, ask, primary: true });
+        self
+    }
+
+    fn secondary(mut self, label: &'static str, ask: Ask) -> Self {
+        self.buttons.push(Button { label, ask, primary: false });
+        self
+    }
+}
+
+/// A panel in words.
+pub fn card(panel: &Panel) -> Card {
+    match panel {
+        Panel::NoNetwork => {
+            Card::new(Tone::Attention, "No network", "This desktop unit has no network connection.")
+                .idle()
+                .hint("Check the cable or the wireless network. It goes on by itself.")
+        }
+        Panel::Searching { for_ms, trouble } => {
+            let card = Card::new(
+                Tone::Working,
+                "Looking for a server",
+                "Asking the local network for an Afterglow server.",
+            );
+            card.idle().hint(trouble.clone().unwrap_or_default()).elapsed(*for_ms)
+        }
+        Panel::Connecting { server } => Card::new(
+            Tone::Working,
+            "Connecting",
+            format!("Opening a secure connection to {server}."),
+        )
+        .idle(),
+        Panel::FirstMeeting { group, server } => first_meeting(group, server),
+        Panel::InsertCard { server, reader, pseudo_offered } => {
+            insert_card(server, reader.as_deref(), *pseudo_offered)
+        }
+        Panel::Inserting { server, stage, host, for_ms } => Card::new(
+            Tone::Working,
+            "Getting your desktop",
+            stage_words(*stage, server, host.as_ref()),
+        )
+        .elapsed(*for_ms),
+        Panel::Refused { server, code, text } => refused(server, *code, text),
+        Panel::Moving { from, to } => Card::new(
+            Tone::Working,
+            "Moving to your desktop",
+            format!("Your desktop is on {to}. Going there from {from}."),
+        ),
+        Panel::ServerSilent { host, for_ms } => Card::new(
+            Tone::Attention,
+            "The server does not answer",
+            format!("{host} stopped answering. Looking for another server of its group."),
+        )
+        .hint("You need not do anything. If the programs still run, they come back as they are.")
+        .elapsed(*for_ms),
+        Panel::Resuming { on, lost, stage, for_ms } => resuming(on, lost.as_ref(), *stage, *for_ms),
+        Panel::SessionSilent { host, for_ms } => Card::new(
+            Tone::Working,
+            "Restarting your session",
+            format!("The picture's connection to {host} broke. Your programs keep running."),
+        )
+        .hint("You need not do anything.")
+        .elapsed(*for_ms),
+        Panel::Restarted { on, notice } => Card::new(
+            Tone::Attention,
+            "Your programs were started again",
+            format!("Your desktop continues on {on}."),
+        )
+        .hint(notice.clone()),
+        Panel::Ended { text } => Card::new(Tone::Calm, "Session ended", text.clone())
+            .hint("Take the card out, or start a new session.")
+            .primary("Start a new session", Ask::TryAgain),
+        Panel::Elsewhere { dtu } => Card::new(
+            Tone::Calm,
+            "Your desktop is elsewhere",
+            format!("It is shown on {dtu} now. Nothing of it is left here."),
+        )
+        .hint("Insert the card here again to bring it back.")
+        .primary("Show it here", Ask::TryAgain),
+    }
+}
+
+fn first_meeting(group: &GroupId, server: &ServerName) -> Card {
+    let mut card = Card::new(
+        Tone::Attention,
+        "Do you trust this group?",
+        format!("{server} belongs to a group of servers that this desktop unit does not know."),
+    )
+    .hint("Compare the fingerprint with the one your administrator gave you. Until you agree, nothing of your card is sent.")
+    .primary("Trust this group", Ask::TrustGroup)
+    .secondary("Do not trust", Ask::RefuseGroup);
+    card.fingerprint = Some(fingerprint_lines(group));
+    card
+}
+
+fn insert_card(server: &ServerName, reader: Option<&str>, pseudo_offered: bool) -> Card {
+    let tone = if reader.is_some() { Tone::Attention } else { Tone::Calm };
+    let text = match reader {
+        None => "Your desktop appears as you left it, with everything still running.".to_owned(),
+        Some(trouble) => trouble.to_owned(),
+    };
+    let title = if reader.is_some() { "No card can be read" } else { "Insert your card" };
+    let card = Card::new(tone, title, text).idle().hint(format!("Connected to {server}"));
+    if pseudo_offered { card.primary("Continue without a card", Ask::UsePseudo) } else { card }
+}
+
+fn stage_words(stage: Option<Stage>, server: &ServerName, host: Option<&ServerName>) -> String {
+    let other = || host.map_or_else(|| "its host".to_owned(), ToString::to_string);
+    match stage {
+        None => format!("{server} is checking your card."),
+        Some(Stage::Looking) => format!("{server} asks its group where your desktop is."),
+        Some(Stage::Probing) => format!("{server} checks whether {} still answers.", other()),
+        Some(Stage::Starting) => format!("{server} starts a new desktop for you."),
+        Some(Stage::Restarting) => format!("{server} starts your programs again."),
+        Some(Stage::WaitingForStore) => {
+            format!("{server} waits for the group's store, which does not answer.")
+        }
+    }
+}
+
+fn resuming(on: &ServerName, lost: Option<&ServerName>, stage: Option<Stage>, for_ms: u64) -> Card {
+    let text = match (stage, lost) {
+        (None, Some(lost)) => format!("{lost} stopped answering. {on} looks after your desktop."),
+        (None, None) => format!("{on} looks after your desktop."),
+        (stage, lost) => stage_words(stage, on, lost),
+    };
+    let hint = match lost {
+        Some(lost) => format!("{lost} stopped answering. You need not do anything."),
+        None => "You need not do anything.".to_owned(),
+    };
+    let hint = if stage.is_none() { "You need not do anything.".to_owned() } else { hint };
+    Card::new(Tone::Working, "Resuming your desktop", text).hint(hint).elapsed(for_ms)
+}
+
+fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
+    let title = match code {
+        RefusalCode::TokenNotAccepted => "This card is not accepted",
+        RefusalCode::ChallengeFailed => "The card could not be checked",
+        RefusalCode::TicketRefused => "The way back was refused",
+        RefusalCode::SessionFailed => "Your desktop could not be started",
+        RefusalCode::NotHere => "Your desktop was not found",
+        RefusalCode::TooManyRedirects => "Your desktop was not found",
+        RefusalCode::Full => "The server is full",
+        RefusalCode::StoreUnavailable => "The group's store does not answer",
+        RefusalCode::Unresolved => "Your desktop cannot be reached now",
+    };
+    Card::new(Tone::Attention, title, text)
+        .hint(format!("{server} says so."))
+        .primary("Try again", Ask::TryAgain)
+}
+
+/// 64 digits as four lines of four groups of four.
+fn fingerprint_lines(group: &GroupId) -> [String; 4] {
+    let digits = group.to_string().to_ascii_uppercase();
+    std::array::from_fn(|line| {
+        let groups = (0..4).filter_map(|group| {
+            let start = line * 16 + group * 4;
+            digits.get(start..start + 4)
+        });
+        groups.collect::<Vec<_>>().join(" ")
+    })
+}
+
+/// A badge in words.
+pub fn badge(badge: &Badge) -> String {
+    match badge {
+        Badge::ControlLost { server } => format!("{server} does not answer · your session goes on"),
+        Badge::CaredForBy { server, instead_of } => {
+            format!("{server} stands in for {instead_of}")
+        }
+    }
+}
+
+/// A time as people say it.
+pub fn duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        assert_eq!(duration(999), "0 s");
+        assert_eq!(duration(59_999), "59 s");
+        assert_eq!(duration(125_000), "2 min 05 s");
+        assert_eq!(duration(3_661_000), "1 h 01 min");
+    }
+
+    #[test]
+    fn a_fingerprint_is_whole_and_in_groups() {
+        let group: GroupId = "0123456789abcdef".repeat(4).parse().unwrap();
+        let lines = fingerprint_lines(&group);
+        assert_eq!(lines[0], "0123 4567 89AB CDEF");
+        let digits: String = lines.concat().split(' ').collect();
+        assert_eq!(digits.to_ascii_lowercase(), group.to_string());
+    }
+
+    #[test]
+    fn a_reader_in_trouble_is_named_and_the_way_around_it_offered() {
+        let server: ServerName = "mud".parse().unwrap();
+        let card = insert_card(&server, Some("pcscd is not running."), true);
+        assert!(card.text.contains("pcscd"));
+        assert_eq!(card.buttons[0].ask, Ask::UsePseudo);
+        assert!(insert_card(&server, None, false).buttons.is_empty());
+    }
+}

@@ -1,0 +1,282 @@
+//! The window's contents: the session's picture and the on-screen display,
+//! drawn when something changed and never else.
+
+use super::cursor;
+use crate::osd::Osd;
+use crate::render::base::Placement;
+use crate::render::framebuffer::FrameError;
+use crate::render::gpu::{Gpu, GpuError, GpuTrouble};
+use crate::render::readback::Readback;
+use crate::render::scene::Scene;
+use crate::render::surface::{Acquired, Surface};
+use crate::view::{Ask, Picture, ToWindow, View};
+use afterglow_wire::command::Command;
+use std::sync::Arc;
+use winit::event_loop::{ActiveEventLoop, OwnedDisplayHandle};
+use winit::window::{Cursor, CustomCursor, Window};
+
+/// When nothing can be shown just now, it is tried again after this time.
+const RETRY_MS: u64 = 100;
+
+/// The pointer's shape in the session.
+enum Pointer {
+    /// The session did not tell.
+    Default,
+    /// It has none.
+    Hidden,
+    /// It has this one.
+    Custom(CustomCursor),
+}
+
+/// A window and what is on it.
+pub struct Shown {
+    /// The window.
+    pub window: Arc<Window>,
+    surface: Surface,
+    scene: Scene,
+    osd: Osd,
+    view: View,
+    pointer: Pointer,
+    /// True if the next frame begins a new picture.
+    new_picture: bool,
+    /// True if what the window shows is not what it should show.
+    stale: bool,
+    /// Not before this time.
+    retry_at_ms: u64,
+    /// True if the on-screen display has to be laid out again.
+    osd_stale: bool,
+    osd_again_at_ms: Option<u64>,
+    /// Frames that are applied and not yet shown.
+    unshown: Vec<u64>,
+}
+
+/// What a turn of the loop brought.
+#[derive(Default)]
+pub struct Turn {
+    /// Frames that the user sees now.
+    pub frames_shown: Vec<u64>,
+    /// What the user pressed.
+    pub asks: Vec<Ask>,
+    /// When there is something to do even if nothing happens.
+    pub again_at_ms: Option<u64>,
+}
+
+impl Shown {
+    /// Sets up what draws on this window.
+    pub fn new(
+        window: Arc<Window>,
+        display: OwnedDisplayHandle,
+        trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
+    ) -> Result<Self, GpuError> {
+        let descriptor =
+            wgpu::InstanceDescriptor::new_with_display_handle(Box::new(display)).with_env();
+        let instance = wgpu::Instance::new(descriptor);
+        let surface = instance.create_surface(window.clone())?;
+        let gpu = Gpu::for_surface(&instance, &surface, trouble)?;
+        let surface = Surface::new(instance, window.clone(), surface, &gpu)?;
+        Ok(Shown {
+            scene: Scene::new(&gpu, surface.view_format()),
+            window,
+            surface,
+            osd: Osd::new(),
+            view: View { picture: Picture::Blank, panel: None, badge: None },
+            pointer: Pointer::Default,
+            new_picture: true,
+            stale: true,
+            retry_at_ms: 0,
+            osd_stale: true,
+            osd_again_at_ms: None,
+            unshown: Vec::new(),
+        })
+    }
+
+    /// Starts over on a new device; the picture is lost.
+    pub fn rebuilt(
+        self,
+        display: OwnedDisplayHandle,
+        now_ms: u64,
+        trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
+    ) -> Result<Self, GpuError> {
+        let Shown { window, view, surface, scene, .. } = self;
+        // A window has one surface at a time.
+        drop((surface, scene));
+        let mut shown = Shown::new(window, display, trouble)?;
+        shown.show(view, now_ms);
+        Ok(shown)
+    }
+
+    /// True if keys and pointer belong to the session.
+    pub fn input_to_session(&self) -> bool {
+        self.view.picture != Picture::Blank
+            && self.scene.framebuffer.picture().is_some()
+            && !self.osd.takes_input()
+    }
+
+    /// True if keys and pointer belong to the on-screen display.
+    pub fn input_to_osd(&self) -> bool {
+        self.osd.takes_input()
+    }
+
+    /// Tells the on-screen display of a key or the pointer.
+    pub fn osd_event(&mut self, event: egui::Event) {
+        self.osd.event(event);
+        self.osd_stale = true;
+    }
+
+    /// The session's pixel beneath a place of the window.
+    pub fn picture_pixel(&self, x: f64, y: f64) -> Option<(u16, u16)> {
+        let size = self.scene.framebuffer.picture()?.size;
+        let picture_px = (size.width_px().into(), size.height_px().into());
+        let place = Placement::fit(picture_px, self.surface.size_px());
+        Some(place.picture_pixel(picture_px, x, y))
+    }
+
+    /// The window has a new size.
+    pub fn resize(&mut self, width_px: u32, height_px: u32) {
+        self.surface.resize(width_px, height_px);
+        self.stale = true;
+        self.osd_stale = true;
+    }
+
+    /// The window system lost what the window showed.
+    pub fn exposed(&mut self) {
+        self.stale = true;
+    }
+
+    /// From now on this is up. Tells if a picture went for good.
+    pub fn show(&mut self, view: View, now_ms: u64) -> bool {
+        let gone = view.picture == Picture::Blank && self.view.picture != Picture::Blank;
+        if view.picture == Picture::Blank {
+            self.scene.framebuffer.clear();
+            self.pointer = Pointer::Default;
+        }
+        self.osd.show(view.panel.as_ref(), view.badge.as_ref(), now_ms);
+        self.stale |= view.picture != self.view.picture;
+        self.osd_stale = true;
+        self.view = view;
+        self.apply_pointer();
+        gone
+    }
+
+    /// A display link is up: the next frame begins a new picture.
+    pub fn attached(&mut self) {
+        self.new_picture = true;
+    }
+
+    /// Applies a whole frame and shows it if that is possible now.
+    pub fn frame(
+        &mut self,
+        number: u64,
+        commands: &[Command],
+        event_loop: &ActiveEventLoop,
+        now_ms: u64,
+    ) -> Result<Turn, FrameError> {
+        if std::mem::take(&mut self.new_picture) {
+            self.scene.framebuffer.clear();
+        }
+        let (encoder, applied) = self.scene.framebuffer.apply(commands);
+        self.stale = true;
+        if applied.is_ok() {
+            self.unshown.push(number);
+        }
+        let shapes = commands.iter().rev().filter_map(|command| match command {
+            Command::Cursor(shape) => Some(shape),
+            _ => None,
+        });
+        if let Some(shape) = shapes.take(1).next() {
+            self.pointer = match cursor::source(shape) {
+                Some(source) => Pointer::Custom(event_loop.create_custom_cursor(source)),
+                None => Pointer::Hidden,
+            };
+            self.apply_pointer();
+        }
+        let mut turn = Turn::default();
+        self.draw(Some(encoder), now_ms, &mut turn);
+        applied.map(|()| turn)
+    }
+
+    /// Lays out and draws what has to be.
+    pub fn turn(&mut self, now_ms: u64) -> Turn {
+        let mut turn = Turn::default();
+        if self.osd_stale || self.osd_again_at_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            self.run_osd(now_ms, &mut turn);
+        }
+        if self.stale && self.retry_at_ms <= now_ms {
+            self.draw(None, now_ms, &mut turn);
+        }
+        turn.again_at_ms =
+            self.osd_again_at_ms.into_iter().chain(self.stale.then_some(self.retry_at_ms)).min();
+        turn
+    }
+
+    /// What the window shows, on its way into memory.
+    pub fn snapshot(&mut self, now_ms: u64) -> Readback {
+        if self.osd_stale {
+            let mut turn = Turn::default();
+            self.run_osd(now_ms, &mut turn);
+        }
+        self.scene.snapshot(self.view.picture, self.osd.drawing(), self.surface.size_px())
+    }
+
+    fn run_osd(&mut self, now_ms: u64, turn: &mut Turn) {
+        let was_up = !self.osd.drawing().primitives.is_empty();
+        let scale = self.window.scale_factor() as f32;
+        let outcome = self.osd.run(now_ms, self.surface.size_px(), scale);
+        self.scene.overlay.update_textures(outcome.textures);
+        self.osd_again_at_ms = outcome.again_at_ms;
+        self.osd_stale = false;
+        self.stale |= was_up || !self.osd.drawing().primitives.is_empty();
+        turn.asks.extend(outcome.asks);
+    }
+
+    /// Draws on top of what is recorded already, with one submit.
+    fn draw(&mut self, recorded: Option<wgpu::CommandEncoder>, now_ms: u64, turn: &mut Turn) {
+        let gpu = self.scene.gpu().clone();
+        let mut encoder =
+            recorded.unwrap_or_else(|| gpu.device.create_command_encoder(&Default::default()));
+        // The loss of a device is told through its callback.
+        let _ = gpu.device.poll(wgpu::PollType::Poll);
+        match self.surface.acquire() {
+            Acquired::Texture(texture) => {
+                let osd = self.osd.drawing();
+                self.scene.draw(&mut encoder, self.view.picture, osd, &texture.texture);
+                gpu.queue.submit([encoder.finish()]);
+                self.surface.present(texture);
+                self.stale = false;
+                turn.frames_shown.append(&mut self.unshown);
+            }
+            Acquired::Later => {
+                gpu.queue.submit([encoder.finish()]);
+                // A hidden window must not hold the session up for ever: what
+                // it could not show for a while counts as shown.
+                if self.stale && self.retry_at_ms != 0 {
+                    turn.frames_shown.append(&mut self.unshown);
+                }
+                self.stale = true;
+                self.retry_at_ms = now_ms + RETRY_MS;
+                return;
+            }
+        }
+        self.retry_at_ms = 0;
+    }
+
+    fn apply_pointer(&self) {
+        let in_session = self.view.picture == Picture::Live && !self.osd.takes_input();
+        self.window.set_cursor_visible(!(in_session && matches!(self.pointer, Pointer::Hidden)));
+        match &self.pointer {
+            Pointer::Custom(cursor) if in_session => self.window.set_cursor(cursor.clone()),
+            _ => self.window.set_cursor(Cursor::default()),
+        }
+    }
+}
+
+/// What a message is about, for logs.
+pub fn describe(message: &ToWindow) -> &'static str {
+    match message {
+        ToWindow::View(_) => "view",
+        ToWindow::Attached { .. } => "attached",
+        ToWindow::Frame { .. } => "frame",
+        ToWindow::Screenshot => "screenshot",
+        ToWindow::Quit => "quit",
+    }
+}
