@@ -1,6 +1,6 @@
 // What is behind the on-screen display while there is no picture: a dark,
-// quiet gradient, ordered-dithered so that it shows no bands. All arithmetic
-// is in integers, so that every adapter shows the same bytes.
+// quiet gradient. All arithmetic is in integers, so that every adapter shows the
+// same bytes.
 
 @group(0) @binding(0) var<uniform> window_size: vec2<u32>;
 
@@ -8,17 +8,6 @@
 fn corner(@builtin(vertex_index) index: u32) -> @builtin(position) vec4<f32> {
     let unit = vec2<f32>(f32(index & 1u), f32(index >> 1u));
     return vec4<f32>(unit.x * 4.0 - 1.0, 1.0 - unit.y * 4.0, 0.0, 1.0);
-}
-
-// An 8x8 Bayer matrix's value, 0 to 63.
-fn bayer(at: vec2<u32>) -> u32 {
-    var value = 0u;
-    for (var bit = 0u; bit < 3u; bit++) {
-        let x = (at.x >> bit) & 1u;
-        let y = (at.y >> bit) & 1u;
-        value |= (((x ^ y) << 1u) | y) << (4u - 2u * bit);
-    }
-    return value;
 }
 
 @fragment
@@ -35,7 +24,6 @@ fn pixel(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
     let top = vec3<u32>(13u, 16u, 28u);
     let bottom = vec3<u32>(22u, 24u, 44u);
     let warm = vec3<u32>(46u, 20u, 12u);
-    let sixty_fourths = (top * (1024u - down) + bottom * down + warm * glow_squared) / 16u;
-    let color = (sixty_fourths + bayer(at)) / 64u;
+    let color = (top * (1024u - down) + bottom * down + warm * glow_squared + 512u) / 1024u;
     return vec4<f32>(vec3<f32>(color) / 255.0, 1.0);
 }

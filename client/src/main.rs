@@ -18,7 +18,7 @@ const FAREWELL_MAX: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| "warn,afterglow_client=info,afterglow_link=info".into());
+        .unwrap_or_else(|_| "warn,winit=error,afterglow_client=info,afterglow_link=info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -22,7 +22,13 @@ pub struct Osd {
     /// True if a new panel came up whose primary button is to have the focus.
     fresh: bool,
     drawing: Drawing,
+    pixels_per_point: f32,
 }
+
+/// A window smaller than this, in points, gets a smaller card.
+const ROOMY_POINTS: (f32, f32) = (520.0, 400.0);
+/// But never smaller than this: it has to be read.
+const SHRINK_MIN: f32 = 0.5;
 
 /// What came of [`Osd::run`].
 pub struct Outcome {
@@ -53,6 +59,7 @@ impl Osd {
             events: Vec::new(),
             fresh: false,
             drawing: Drawing::default(),
+            pixels_per_point: 1.0,
         }
     }
 
@@ -72,15 +79,25 @@ impl Osd {
         self.panel.as_ref().is_some_and(|card| !card.buttons.is_empty())
     }
 
+    /// How many pixels the points of [`Osd::event`] have.
+    pub fn pixels_per_point(&self) -> f32 {
+        self.pixels_per_point
+    }
+
     /// Something happened that [`Osd::run`] is to know.
     pub fn event(&mut self, event: egui::Event) {
         self.events.push(event);
     }
 
     /// Lays everything out for a window of this size.
-    pub fn run(&mut self, now_ms: u64, size_px: (u32, u32), pixels_per_point: f32) -> Outcome {
-        let size_points =
-            egui::vec2(size_px.0 as f32 / pixels_per_point, size_px.1 as f32 / pixels_per_point);
+    pub fn run(&mut self, now_ms: u64, size_px: (u32, u32), scale_factor: f32) -> Outcome {
+        let (width_px, height_px) = (size_px.0.max(1) as f32, size_px.1.max(1) as f32);
+        let shrink = (width_px / scale_factor / ROOMY_POINTS.0)
+            .min(height_px / scale_factor / ROOMY_POINTS.1)
+            .clamp(SHRINK_MIN, 1.0);
+        let pixels_per_point = scale_factor * shrink;
+        self.pixels_per_point = pixels_per_point;
+        let size_points = egui::vec2(width_px, height_px) / pixels_per_point;
         let mut input = egui::RawInput {
             screen_rect: Some(egui::Rect::from_min_size(egui::Pos2::ZERO, size_points)),
             time: Some(now_ms as f64 / 1000.0),

@@ -154,7 +154,7 @@ struct App {
     buttons: Buttons,
     wheel: Wheel,
     modifiers: ModifiersState,
-    /// The pointer's place for the on-screen display, in pixels.
+    /// The pointer's place for the on-screen display.
     pointer_at: egui::Pos2,
     devices_lost: u32,
     /// When the window has something to do even if nothing happens.
@@ -400,8 +400,7 @@ impl App {
     fn pointer_moved(&mut self, x: f64, y: f64) {
         self.wheel.moved();
         let Some(shown) = &mut self.shown else { return };
-        let scale = shown.window.scale_factor();
-        self.pointer_at = egui::pos2((x / scale) as f32, (y / scale) as f32);
+        self.pointer_at = shown.osd_place(x, y);
         if shown.input_to_session()
             && let Some((x_px, y_px)) = shown.picture_pixel(x, y)
         {

@@ -5,13 +5,13 @@ use super::words::{self, Button, Card, Tone};
 use crate::view::Ask;
 use egui::{Align, Align2, Color32, CornerRadius, FontId, Layout, Margin, RichText, Stroke, Ui};
 
-const CARD_WIDTH: f32 = 440.0;
+const CARD_WIDTH: f32 = 464.0;
 const TEXT: Color32 = Color32::from_rgb(0xec, 0xee, 0xf6);
 const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
 const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
 const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
 const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
-const CARD: Color32 = Color32::from_rgba_premultiplied(0x10, 0x12, 0x1c, 0xec);
+const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
 const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
 
 /// Colours and shapes of everything that egui draws by itself.
@@ -46,6 +46,12 @@ pub fn card(
                 .fill(CARD)
                 .stroke(Stroke::new(1.0, EDGE))
                 .corner_radius(CornerRadius::same(16))
+                .shadow(egui::Shadow {
+                    offset: [0, 8],
+                    blur: 32,
+                    spread: 0,
+                    color: Color32::from_black_alpha(110),
+                })
                 .inner_margin(Margin::symmetric(32, 28));
             frame.show(ui, |ui| {
                 ui.set_width(width - 64.0);
@@ -62,13 +68,14 @@ fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks:
         brand(ui);
         ui.add_space(14.0);
     }
-    ui.label(RichText::new(card.title).font(FontId::proportional(27.0)).color(TEXT));
-    ui.add_space(2.0);
+    ui.label(RichText::new(card.title).font(FontId::proportional(25.0)).color(TEXT));
+    ui.add_space(4.0);
     ui.label(RichText::new(&card.text).font(FontId::proportional(16.0)).color(TEXT));
     if let Some(lines) = &card.fingerprint {
         fingerprint(ui, lines);
     }
     if !card.hint.is_empty() {
+        ui.add_space(2.0);
         ui.label(RichText::new(&card.hint).font(FontId::proportional(14.0)).color(TEXT_SOFT));
     }
     if card.tone == Tone::Working || elapsed_ms.is_some() {

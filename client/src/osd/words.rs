@@ -175,7 +175,7 @@ fn first_meeting(group: &GroupId, server: &ServerName) -> Card {
 fn insert_card(server: &ServerName, reader: Option<&str>, pseudo_offered: bool) -> Card {
     let tone = if reader.is_some() { Tone::Attention } else { Tone::Calm };
     let text = match reader {
-        None => "Your desktop appears as you left it, with everything still running.".to_owned(),
+        None => "Your desktop appears here as you left it.".to_owned(),
         Some(trouble) => trouble.to_owned(),
     };
     let title = if reader.is_some() { "No card can be read" } else { "Insert your card" };
@@ -224,7 +224,7 @@ fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
         RefusalCode::Unresolved => "Your desktop cannot be reached now",
     };
     Card::new(Tone::Attention, title, text)
-        .hint(format!("{server} says so."))
+        .hint(format!("This is the answer of {server}."))
         .primary("Try again", Ask::TryAgain)
 }
 

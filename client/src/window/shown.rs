@@ -117,6 +117,11 @@ impl Shown {
         self.osd.takes_input()
     }
 
+    /// A place of the window as the on-screen display wants it.
+    pub fn osd_place(&self, x: f64, y: f64) -> egui::Pos2 {
+        egui::pos2(x as f32, y as f32) / self.osd.pixels_per_point()
+    }
+
     /// Tells the on-screen display of a key or the pointer.
     pub fn osd_event(&mut self, event: egui::Event) {
         self.osd.event(event);

@@ -1,0 +1,234 @@
+//! Each panel and badge of the on-screen display against a golden.
+
+use crate::golden::{Tolerance, check};
+use crate::picture::{fill, size};
+use afterglow_client::osd::Osd;
+use afterglow_client::render::scene::Scene;
+use afterglow_client::view::{Ask, Badge, Panel, Picture};
+use afterglow_wire::command::Command;
+use afterglow_wire::control::{RefusalCode, Stage};
+use afterglow_wire::ids::{GroupId, ServerName};
+
+const WIDTH: u16 = 640;
+const HEIGHT: u16 = 400;
+/// Text's edges are computed in floats, which compilers and processors may
+/// round in their own ways.
+const TOLERANCE: Tolerance = Tolerance::Text { channel_max: 3 };
+
+fn server(name: &str) -> ServerName {
+    name.parse().unwrap()
+}
+
+/// Something like a desktop: a panel, a window with a title and some lines.
+fn desktop() -> Vec<Command> {
+    let mut commands = vec![
+        Command::Size(size(WIDTH, HEIGHT)),
+        fill(0, 0, WIDTH, HEIGHT, [120, 90, 50]),
+        fill(0, HEIGHT - 28, WIDTH, 28, [50, 40, 40]),
+        fill(60, 40, 420, 270, [235, 235, 235]),
+        fill(60, 40, 420, 24, [90, 70, 60]),
+    ];
+    let lines = (0..12u16).map(|line| fill(74, 76 + line * 18, 60 + line * 53 % 300, 8, [60; 3]));
+    commands.extend(lines);
+    commands
+}
+
+#[track_caller]
+fn golden(name: &str, picture: Picture, panel: Option<Panel>, badge: Option<Badge>) {
+    let gpu = crate::gpu();
+    let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
+    let (encoder, applied) = scene.framebuffer.apply(&desktop());
+    assert_eq!(applied, Ok(()));
+    gpu.queue.submit([encoder.finish()]);
+    let mut osd = Osd::new();
+    osd.show(panel.as_ref(), badge.as_ref(), 0);
+    // The second run is what is up once the focus has found its button.
+    for now_ms in [0, 50] {
+        let outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+        assert!(outcome.asks.is_empty());
+        scene.overlay.update_textures(outcome.textures);
+    }
+    let pixels = scene.snapshot(picture, osd.drawing(), (WIDTH.into(), HEIGHT.into()));
+    check(&format!("osd-{name}"), &pixels.wait().unwrap(), TOLERANCE);
+}
+
+#[track_caller]
+fn panel(name: &str, picture: Picture, panel: Panel) {
+    golden(name, picture, Some(panel), None);
+}
+
+#[test]
+fn on_the_way_to_a_server() {
+    panel("no-network", Picture::Blank, Panel::NoNetwork);
+    panel("searching", Picture::Blank, Panel::Searching { for_ms: 3_400, trouble: None });
+    panel(
+        "searching-trouble",
+        Picture::Blank,
+        Panel::Searching {
+            for_ms: 65_000,
+            trouble: Some("mud.example.org:7010 cannot be reached: connection refused.".into()),
+        },
+    );
+    panel("connecting", Picture::Blank, Panel::Connecting { server: "mud".into() });
+    let group = GroupId(std::array::from_fn(|i| (i * 37 + 11) as u8));
+    panel("first-meeting", Picture::Blank, Panel::FirstMeeting { group, server: server("mud") });
+}
+
+#[test]
+fn waiting_for_a_card() {
+    let insert = |reader: Option<&str>, pseudo_offered| Panel::InsertCard {
+        server: server("mud"),
+        reader: reader.map(Into::into),
+        pseudo_offered,
+    };
+    panel("insert-card", Picture::Blank, insert(None, false));
+    let trouble = "The card service does not run. Start it: sudo systemctl start pcscd.socket";
+    panel("insert-card-no-reader", Picture::Blank, insert(Some(trouble), true));
+}
+
+#[test]
+fn after_the_card_is_in() {
+    let inserting = |stage, host: Option<&str>| Panel::Inserting {
+        server: server("mud"),
+        stage,
+        host: host.map(server),
+        for_ms: 700,
+    };
+    panel("inserting", Picture::Blank, inserting(None, None));
+    panel("inserting-probing", Picture::Blank, inserting(Some(Stage::Probing), Some("host05")));
+    panel(
+        "refused",
+        Picture::Blank,
+        Panel::Refused {
+            server: server("mud"),
+            code: RefusalCode::SessionFailed,
+            text: "The desktop ended as soon as it was started: xterm was not found. \
+                   Ask whoever looks after mud."
+                .into(),
+        },
+    );
+    panel("moving", Picture::Blank, Panel::Moving { from: server("mud"), to: server("host05") });
+}
+
+#[test]
+fn when_something_breaks() {
+    panel(
+        "server-silent",
+        Picture::Dimmed,
+        Panel::ServerSilent { host: server("mud"), for_ms: 2_100 },
+    );
+    let resuming = |stage| Panel::Resuming {
+        on: server("host05"),
+        lost: Some(server("mud")),
+        stage,
+        for_ms: 4_200,
+    };
+    panel("resuming", Picture::Dimmed, resuming(None));
+    panel("resuming-restarting", Picture::Dimmed, resuming(Some(Stage::Restarting)));
+    panel(
+        "session-silent",
+        Picture::Dimmed,
+        Panel::SessionSilent { host: server("mud"), for_ms: 1_300 },
+    );
+    panel(
+        "restarted",
+        Picture::Live,
+        Panel::Restarted {
+            on: server("host05"),
+            notice: "mud was lost, and with it the programs that ran there. Your files are kept."
+                .into(),
+        },
+    );
+}
+
+#[test]
+fn when_it_is_over() {
+    panel("ended", Picture::Blank, Panel::Ended { text: "The desktop was closed on mud.".into() });
+    panel("elsewhere", Picture::Blank, Panel::Elsewhere { dtu: "reception-2".into() });
+}
+
+#[test]
+fn badges() {
+    let lost = Badge::ControlLost { server: server("mud") };
+    golden("badge-control-lost", Picture::Live, None, Some(lost));
+    let cared = Badge::CaredForBy { server: server("host05"), instead_of: server("mud") };
+    golden("badge-cared-for", Picture::Live, None, Some(cared));
+}
+
+/// Runs an on-screen display with a panel, presses things, and tells what was
+/// asked for.
+fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
+    let mut osd = Osd::new();
+    osd.show(Some(panel), None, 0);
+    let run = |osd: &mut Osd, now_ms| {
+        let mut outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+        outcome.textures.clear();
+        outcome.asks
+    };
+    let mut asks = run(&mut osd, 0);
+    asks.extend(run(&mut osd, 20));
+    for (event, now_ms) in events.iter().zip((40..).step_by(20)) {
+        osd.event(event.clone());
+        asks.extend(run(&mut osd, now_ms));
+    }
+    asks
+}
+
+fn key(key: egui::Key) -> [egui::Event; 2] {
+    [true, false].map(|pressed| egui::Event::Key {
+        key,
+        physical_key: None,
+        pressed,
+        repeat: false,
+        modifiers: egui::Modifiers::NONE,
+    })
+}
+
+#[test]
+fn enter_presses_the_primary_button_but_never_trusts() {
+    let ended = Panel::Ended { text: String::new() };
+    assert_eq!(asked(&ended, &key(egui::Key::Enter)), [Ask::TryAgain]);
+    let meeting = Panel::FirstMeeting { group: GroupId([7; 32]), server: server("mud") };
+    assert_eq!(asked(&meeting, &key(egui::Key::Enter)), []);
+    let tab_enter = [key(egui::Key::Tab), key(egui::Key::Enter)].concat();
+    assert_eq!(asked(&meeting, &tab_enter), [Ask::TrustGroup]);
+    let tabs_enter = [key(egui::Key::Tab), key(egui::Key::Tab), key(egui::Key::Enter)].concat();
+    assert_eq!(asked(&meeting, &tabs_enter), [Ask::RefuseGroup]);
+}
+
+#[test]
+fn a_time_that_is_up_ticks_once_a_second() {
+    let mut osd = Osd::new();
+    osd.show(Some(&Panel::Searching { for_ms: 3_400, trouble: None }), None, 1_000);
+    let again_at_ms = |osd: &mut Osd, now_ms| {
+        // The first runs may ask for another at once, until all is in place.
+        let mut again = None;
+        for now_ms in [now_ms, now_ms + 10, now_ms + 20] {
+            let mut outcome = osd.run(now_ms, (640, 400), 1.0);
+            outcome.textures.clear();
+            again = outcome.again_at_ms;
+        }
+        again
+    };
+    assert_eq!(again_at_ms(&mut osd, 1_000), Some(1_600));
+    assert_eq!(again_at_ms(&mut osd, 1_600), Some(2_600));
+    osd.show(Some(&Panel::NoNetwork), None, 3_000);
+    assert_eq!(again_at_ms(&mut osd, 3_000), None);
+}
+
+#[test]
+fn a_small_window_gets_a_smaller_card() {
+    let mut osd = Osd::new();
+    for (size_px, scale_factor, expected) in [
+        ((640, 400), 1.0, 1.0),
+        ((1280, 800), 2.0, 2.0),
+        ((260, 400), 1.0, 0.5),
+        ((16, 16), 1.0, 0.5),
+        ((0, 0), 1.0, 0.5),
+    ] {
+        osd.show(Some(&Panel::NoNetwork), None, 0);
+        let mut outcome = osd.run(0, size_px, scale_factor);
+        outcome.textures.clear();
+        assert_eq!(osd.pixels_per_point(), expected);
+    }
+}
