@@ -45,6 +45,8 @@ pub enum Event {
     FirstFrame { session: String, epoch: u64, width_px: u16, height_px: u16 },
     /// A display link is gone.
     Detached { reason: &'static str, text: String },
+    /// The session that was shown, or was to be, is over.
+    SessionEnded { text: String },
     /// The token went.
     Removed { insert: u64 },
     /// A control link is lost.

@@ -128,7 +128,8 @@ impl Display {
             buttons: Buttons::default(),
             wheel: Wheel::default(),
             modifiers: ModifiersState::empty(),
-            pointer_at: egui::Pos2::ZERO,
+            pointer_px: None,
+            pointer_told: None,
             devices_lost: 0,
             again_at_ms: None,
             failed: None,
@@ -154,8 +155,10 @@ struct App {
     buttons: Buttons,
     wheel: Wheel,
     modifiers: ModifiersState,
-    /// The pointer's place for the on-screen display.
-    pointer_at: egui::Pos2,
+    /// The pointer's place in the window, in physical pixels.
+    pointer_px: Option<(f64, f64)>,
+    /// The place that the session was told last.
+    pointer_told: Option<(u16, u16)>,
     devices_lost: u32,
     /// When the window has something to do even if nothing happens.
     again_at_ms: Option<u64>,
@@ -210,7 +213,10 @@ impl ApplicationHandler<Wake> for App {
             }
             WindowEvent::CursorMoved { position, .. } => self.pointer_moved(position.x, position.y),
             WindowEvent::CursorEntered { .. } => self.wheel.moved(),
-            WindowEvent::CursorLeft { .. } => self.osd_event(egui::Event::PointerGone),
+            WindowEvent::CursorLeft { .. } => {
+                self.pointer_px = None;
+                self.osd_event(egui::Event::PointerGone);
+            }
             WindowEvent::MouseInput { state, button, .. } => self.button(state, button),
             WindowEvent::MouseWheel { delta, .. } => self.wheel_turned(delta),
             _ => {}
@@ -230,6 +236,7 @@ impl ApplicationHandler<Wake> for App {
             self.again_at_ms = turn.again_at_ms;
             self.after(turn);
         }
+        self.tell_pointer();
         let sent = self.outbox.flush();
         if self.outbox.is_closed() {
             self.fail(event_loop, WindowError::NetworkEnded);
@@ -289,7 +296,10 @@ impl App {
                     self.buttons.forget();
                 }
             }
-            ToWindow::Attached { .. } => shown.attached(),
+            ToWindow::Attached { .. } => {
+                shown.attached();
+                self.pointer_told = None;
+            }
             ToWindow::Frame { number, commands } => {
                 match shown.frame(number, &commands, event_loop, now_ms) {
                     Ok(turn) => self.after(turn),
@@ -399,14 +409,30 @@ impl App {
 
     fn pointer_moved(&mut self, x: f64, y: f64) {
         self.wheel.moved();
-        let Some(shown) = &mut self.shown else { return };
-        self.pointer_at = shown.osd_place(x, y);
-        if shown.input_to_session()
-            && let Some((x_px, y_px)) = shown.picture_pixel(x, y)
-        {
+        self.pointer_px = Some((x, y));
+        self.tell_pointer();
+        let moved = egui::Event::PointerMoved(self.pointer_points());
+        self.osd_event(moved);
+    }
+
+    /// Tells the session where the pointer is unless it knows, also when it
+    /// came there before there was a session, or while a panel had it.
+    fn tell_pointer(&mut self) {
+        let (Some(shown), Some((x, y))) = (&self.shown, self.pointer_px) else { return };
+        if !shown.input_to_session() {
+            return;
+        }
+        let at = shown.picture_pixel(x, y).filter(|at| self.pointer_told != Some(*at));
+        if let Some((x_px, y_px)) = at {
+            self.pointer_told = at;
             self.outbox.pointer(InputEvent::Pointer { x_px, y_px });
         }
-        self.osd_event(egui::Event::PointerMoved(self.pointer_at));
+    }
+
+    /// The pointer's place for the on-screen display.
+    fn pointer_points(&self) -> egui::Pos2 {
+        let (x, y) = self.pointer_px.unwrap_or_default();
+        self.shown.as_ref().map_or(egui::Pos2::ZERO, |shown| shown.osd_place(x, y))
     }
 
     fn button(&mut self, state: ElementState, button: MouseButton) {
@@ -417,7 +443,7 @@ impl App {
         }
         if button == MouseButton::Left {
             self.osd_event(egui::Event::PointerButton {
-                pos: self.pointer_at,
+                pos: self.pointer_points(),
                 button: egui::PointerButton::Primary,
                 pressed,
                 modifiers: egui::Modifiers::NONE,

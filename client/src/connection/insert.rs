@@ -395,6 +395,9 @@ impl Connection {
             Stop::Elsewhere { dtu } => dtu.clone(),
         };
         self.drop_display(reason, &text);
+        if matches!(stop, Stop::Ended { .. }) {
+            self.log(Logged::SessionEnded { text });
+        }
         self.forget_picture();
         if let Some(present) = &mut self.present {
             present.phase = Phase::Stopped(stop);
