@@ -67,6 +67,7 @@ impl Worker {
         // The file that this process was started from, also if it was
         // replaced since.
         let process = Command::new("/proc/self/exe")
+            .arg0("afterglow-session")
             .arg("worker")
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::from(OwnedFd::from(udp)))

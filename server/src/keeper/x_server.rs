@@ -57,6 +57,9 @@ pub async fn start(dir: &Path, size_max: Size) -> Result<XServer, String> {
     let why = match ready {
         Ok(Ok(number)) => {
             let display = Display { number, cookie, authority_file };
+            let file = dir.join("display");
+            std::fs::write(&file, format!("{}\n", display.name()))
+                .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
             return Ok(XServer { display, process, said });
         }
         Ok(Err(why)) => why,
