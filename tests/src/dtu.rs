@@ -222,6 +222,14 @@ impl<'a> Dtu<'a> {
         self.events.wait_after(mark, "view", |event| event.text("panel") == Some(panel))
     }
 
+    /// The host of the session that was attached last.
+    pub fn attached_host(&self) -> Result<String> {
+        let events = self.events.all()?;
+        let attached = events.iter().rev().find(|event| event.name == "attached");
+        let host = attached.and_then(|event| event.text("host"));
+        Ok(host.context("no session was attached yet")?.to_owned())
+    }
+
     /// Inserts or removes the software card.
     pub fn toggle_card(&self) -> Result<()> {
         self.process.signal(Signal::USR2)

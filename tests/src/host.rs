@@ -18,6 +18,7 @@ pub struct Host {
     ports: Ports,
     mark: String,
     server: Option<Process>,
+    search_path: Option<PathBuf>,
 }
 
 impl Host {
@@ -26,7 +27,12 @@ impl Host {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{name}-{}-{number}", std::process::id());
-        Host { name: name.to_owned(), directory, ports, mark, server: None }
+        Host { name: name.to_owned(), directory, ports, mark, server: None, search_path: None }
+    }
+
+    /// Lets its server and sessions find programs in this directory only.
+    pub fn set_search_path(&mut self, directory: &Path) {
+        self.search_path = Some(directory.to_owned());
     }
 
     /// Its name.
@@ -92,6 +98,9 @@ impl Host {
         command.env(HOST_MARK, &self.mark).env("HOME", &self.directory);
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "info");
+        }
+        if let Some(directory) = &self.search_path {
+            command.env("PATH", directory);
         }
         let log = self.directory.join("server.log");
         let mut server = Process::spawn("afterglow-server", &mut command, &log)?;

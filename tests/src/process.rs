@@ -130,3 +130,14 @@ pub fn kill_marked(mark: &str) -> Result<usize> {
     })?;
     Ok(killed)
 }
+
+/// The ids of every process of a host.
+pub fn marked_pids(host: &crate::host::Host) -> Result<Vec<u32>> {
+    Ok(host.processes()?.into_iter().map(|(pid, _)| pid).collect())
+}
+
+/// The ids of those processes of a host whose command line has these words.
+pub fn processes_like(host: &crate::host::Host, words: &str) -> Result<Vec<u32>> {
+    let processes = host.processes()?.into_iter();
+    Ok(processes.filter(|(_, line)| line.contains(words)).map(|(pid, _)| pid).collect())
+}

@@ -1,16 +1,16 @@
 //! A directory for one test. Its path is short, as Unix sockets want it; when
-//! the test fails it is kept under `target/tests/`.
+//! the test does not say that it passed, it is kept under `target/tests/`.
 
 use crate::programs;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// The directory; removed when it is dropped, unless the test fails.
+/// The directory; removed when it is dropped.
 #[derive(Debug)]
 pub struct Scratch {
     directory: tempfile::TempDir,
     name: String,
-    keep: std::cell::Cell<bool>,
+    passed: std::cell::Cell<bool>,
 }
 
 impl Scratch {
@@ -18,7 +18,7 @@ impl Scratch {
     pub fn new(name: &str) -> Result<Self> {
         let directory =
             tempfile::Builder::new().prefix("ag-").tempdir().context("a directory for the test")?;
-        let scratch = Scratch { directory, name: name.to_owned(), keep: false.into() };
+        let scratch = Scratch { directory, name: name.to_owned(), passed: false.into() };
         let kept = scratch.kept()?;
         if kept.exists() {
             std::fs::remove_dir_all(kept).context("what the last failure left")?;
@@ -39,9 +39,10 @@ impl Scratch {
         Ok(path)
     }
 
-    /// Keeps what is in it, because the test has failed.
-    pub fn keep(&self) {
-        self.keep.set(true);
+    /// The test has passed: nothing needs to be kept. Its last words.
+    pub fn passed(&self) -> Result<()> {
+        self.passed.set(true);
+        Ok(())
     }
 
     fn kept(&self) -> Result<PathBuf> {
@@ -57,7 +58,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.keep.get() && !std::thread::panicking() {
+        if self.passed.get() {
             return;
         }
         match self.save() {

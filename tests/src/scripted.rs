@@ -85,6 +85,11 @@ impl ScriptedDtu {
         self.id
     }
 
+    /// What its connections go through; it must live as long as they.
+    pub fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
     /// A QUIC connection of this protocol, and nothing on it yet.
     pub async fn connection(
         &self,

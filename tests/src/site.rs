@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// A desktop that is one terminal, as large as the screen, and nothing else:
 /// what is typed is all that changes.
-pub const TERMINAL: &[&str] = &["xterm", "-geometry", "200x100+0+0", "-bw", "0", "-b", "0"];
+pub const TERMINAL: &[&str] = &["xterm", "-geometry", "100x35+0+0", "-e", "env", "PS1=$ ", "sh"];
 
 /// The hosts, and all that they share.
 pub struct Site {
@@ -66,6 +66,11 @@ impl Site {
         &self.scratch
     }
 
+    /// The test has passed: its files go. The last words of a test.
+    pub fn passed(&self) -> Result<()> {
+        self.scratch.passed()
+    }
+
     /// The group's secret.
     pub fn group_key(&self) -> Result<GroupKey> {
         Ok(GroupKey::from_file_content(&std::fs::read(&self.group_key)?)?)
@@ -84,6 +89,17 @@ impl Site {
     /// The home folders of all users.
     pub fn home_root(&self) -> PathBuf {
         self.shared().join("home")
+    }
+
+    /// A file of this name in somebody's home folder.
+    pub fn home_file(&self, name: &str) -> Result<Option<PathBuf>> {
+        for home in std::fs::read_dir(self.home_root())?.flatten() {
+            let path = home.path().join(name);
+            if path.exists() {
+                return Ok(Some(path));
+            }
+        }
+        Ok(None)
     }
 
     /// The host of this name.
