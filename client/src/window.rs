@@ -51,7 +51,7 @@ pub enum WindowError {
     NoDisplay(String),
     /// The window system refuses a window.
     #[error("the window cannot be opened: {0}")]
-    NoWindow(#[from] winit::error::OsError),
+    NoWindow(winit::error::OsError),
     /// There is nothing to draw with.
     #[error(transparent)]
     Gpu(#[from] GpuError),
@@ -60,7 +60,7 @@ pub enum WindowError {
     DeviceLost(String),
     /// The loop failed.
     #[error("the window system's connection broke: {0}")]
-    Loop(#[source] winit::error::EventLoopError),
+    Loop(winit::error::EventLoopError),
     /// The other half of the program is gone.
     #[error("the network thread ended unexpectedly; its messages above say why")]
     NetworkEnded,
@@ -273,7 +273,7 @@ impl App {
             .with_name("afterglow", "afterglow")
             .with_inner_size(winit::dpi::PhysicalSize::new(size.0, size.1))
             .with_fullscreen(self.options.fullscreen.then_some(Fullscreen::Borderless(None)));
-        let window = event_loop.create_window(attributes)?;
+        let window = event_loop.create_window(attributes).map_err(WindowError::NoWindow)?;
         let shown =
             Shown::new(Arc::new(window), event_loop.owned_display_handle(), self.trouble())?;
         let inner = shown.window.inner_size();

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+/// What to do when there is nothing to draw with.
+const DRIVERS_WANTED: &str = "install a Vulkan or OpenGL driver (in software: Debian's libvulkan1 \
+     and mesa-vulkan-drivers), and see that WGPU_BACKEND, if set, names one of them";
+
 /// Why there is nothing to draw with.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
     /// No adapter at all.
-    #[error(
-        "no graphics adapter was found ({0}); install a Vulkan or OpenGL driver (in software: the \
-         packages libvulkan1 and mesa-vulkan-drivers), and see that WGPU_BACKEND, if set, names \
-         one of them"
-    )]
+    #[error("no graphics adapter was found ({0}); {DRIVERS_WANTED}")]
     NoAdapter(wgpu::RequestAdapterError),
     /// The adapter gives no device.
     #[error("the graphics adapter {adapter} cannot be used: {error}")]
@@ -21,8 +21,8 @@ pub enum GpuError {
         error: wgpu::RequestDeviceError,
     },
     /// The window cannot be drawn on.
-    #[error("the window cannot be drawn on: {0}")]
-    NoSurface(#[from] wgpu::CreateSurfaceError),
+    #[error("no graphics driver can draw on the window ({0}); {DRIVERS_WANTED}")]
+    NoSurface(wgpu::CreateSurfaceError),
     /// The adapter and the window do not fit.
     #[error("the graphics adapter {adapter} cannot show anything on this window")]
     SurfaceUnsupported {

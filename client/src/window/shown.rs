@@ -71,7 +71,7 @@ impl Shown {
         let descriptor =
             wgpu::InstanceDescriptor::new_with_display_handle(Box::new(display)).with_env();
         let instance = wgpu::Instance::new(descriptor);
-        let surface = instance.create_surface(window.clone())?;
+        let surface = instance.create_surface(window.clone()).map_err(GpuError::NoSurface)?;
         let gpu = Gpu::for_surface(&instance, &surface, trouble)?;
         let surface = Surface::new(instance, window.clone(), surface, &gpu)?;
         Ok(Shown {
