@@ -7,6 +7,7 @@ mod cursor;
 mod keys;
 mod outbox;
 mod pointer;
+mod screenshot;
 mod shown;
 
 pub use outbox::CHANNEL_MESSAGES;
@@ -27,8 +28,7 @@ use tokio::sync::mpsc;
 use winit::application::ApplicationHandler;
 use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, DeviceEvents, EventLoop, EventLoopProxy};
-use winit::keyboard::{Key, KeyCode, ModifiersState, NamedKey, PhysicalKey};
-use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
+use winit::keyboard::ModifiersState;
 use winit::platform::scancode::PhysicalKeyExtScancode;
 use winit::platform::x11::WindowAttributesExtX11;
 use winit::window::{Fullscreen, Window, WindowId};
@@ -369,7 +369,7 @@ impl App {
             scancode: event.physical_key.to_scancode().unwrap_or(0),
             pressed,
             repeat: event.repeat,
-            letter: letter(event),
+            letter: keys::letter(event),
             chord: self.modifiers.contains(chord),
             to_session: shown.input_to_session(),
         });
@@ -377,7 +377,7 @@ impl App {
             KeyOutcome::Send(event) => self.outbox.send(FromWindow::Input(event)),
             KeyOutcome::HotKey(hot_key) => self.hot_key(event_loop, hot_key),
             KeyOutcome::Keep => {
-                if let Some(event) = osd_key(event, pressed, self.modifiers) {
+                if let Some(event) = keys::osd_key(event, pressed, self.modifiers) {
                     self.osd_event(event);
                 }
             }
@@ -469,20 +469,7 @@ impl App {
             tracing::warn!("no screenshot is written: --screenshot names no file");
             return;
         };
-        let readback = shown.snapshot(now_ms);
-        std::thread::spawn(move || {
-            let written = (|| -> anyhow::Result<()> {
-                let png = readback.wait()?.to_png()?;
-                // Whoever waits for the file never sees half of it.
-                let mut partial = path.clone().into_os_string();
-                partial.push(".partial");
-                std::fs::write(&partial, png)?;
-                Ok(std::fs::rename(&partial, &path)?)
-            })();
-            if let Err(error) = written {
-                tracing::error!(%error, file = %path.display(), "the screenshot was not written");
-            }
-        });
+        screenshot::write(shown.snapshot(now_ms), path);
     }
 }
 
@@ -504,36 +491,4 @@ fn clamped(width_px: u32, height_px: u32) -> Size {
     let max =
         Size::new(SIZE_PX_MAX, SIZE_PX_MAX).unwrap_or_else(|| unreachable!("it is the limit"));
     Size::clamped(width_px, height_px, max)
-}
-
-/// A key's letter by the user's layout, or, where that has none, by the place
-/// of the key.
-fn letter(event: &KeyEvent) -> Option<char> {
-    if let Key::Character(text) = event.key_without_modifiers()
-        && let Some(letter) = text.chars().next().filter(char::is_ascii_alphabetic)
-    {
-        return Some(letter);
-    }
-    match event.physical_key {
-        PhysicalKey::Code(KeyCode::KeyC) => Some('c'),
-        PhysicalKey::Code(KeyCode::KeyD) => Some('d'),
-        PhysicalKey::Code(KeyCode::KeyF) => Some('f'),
-        PhysicalKey::Code(KeyCode::KeyP) => Some('p'),
-        PhysicalKey::Code(KeyCode::KeyQ) => Some('q'),
-        _ => None,
-    }
-}
-
-/// The keys with which buttons are reached and pressed.
-fn osd_key(event: &KeyEvent, pressed: bool, modifiers: ModifiersState) -> Option<egui::Event> {
-    let key = match event.logical_key {
-        Key::Named(NamedKey::Tab) => egui::Key::Tab,
-        Key::Named(NamedKey::Enter) => egui::Key::Enter,
-        Key::Named(NamedKey::Space) => egui::Key::Space,
-        Key::Named(NamedKey::ArrowLeft) => egui::Key::ArrowLeft,
-        Key::Named(NamedKey::ArrowRight) => egui::Key::ArrowRight,
-        _ => return None,
-    };
-    let modifiers = egui::Modifiers { shift: modifiers.shift_key(), ..egui::Modifiers::NONE };
-    Some(egui::Event::Key { key, physical_key: None, pressed, repeat: event.repeat, modifiers })
 }

@@ -2,6 +2,9 @@
 
 use afterglow_wire::input::{InputEvent, KeyAction, SCANCODE_MAX};
 use std::collections::BTreeSet;
+use winit::event::KeyEvent;
+use winit::keyboard::{Key, KeyCode, ModifiersState, NamedKey, PhysicalKey};
+use winit::platform::modifier_supplement::KeyEventExtModifierSupplement;
 
 /// What Ctrl+Alt+Shift with a letter does. None of them is ever seen by the
 /// session.
@@ -103,6 +106,38 @@ impl Keys {
     pub fn forget(&mut self) {
         self.held.clear();
     }
+}
+
+/// A key's letter by the user's layout, or, where that has none, by the place
+/// of the key.
+pub fn letter(event: &KeyEvent) -> Option<char> {
+    if let Key::Character(text) = event.key_without_modifiers()
+        && let Some(letter) = text.chars().next().filter(char::is_ascii_alphabetic)
+    {
+        return Some(letter);
+    }
+    match event.physical_key {
+        PhysicalKey::Code(KeyCode::KeyC) => Some('c'),
+        PhysicalKey::Code(KeyCode::KeyD) => Some('d'),
+        PhysicalKey::Code(KeyCode::KeyF) => Some('f'),
+        PhysicalKey::Code(KeyCode::KeyP) => Some('p'),
+        PhysicalKey::Code(KeyCode::KeyQ) => Some('q'),
+        _ => None,
+    }
+}
+
+/// The keys with which buttons are reached and pressed.
+pub fn osd_key(event: &KeyEvent, pressed: bool, modifiers: ModifiersState) -> Option<egui::Event> {
+    let key = match event.logical_key {
+        Key::Named(NamedKey::Tab) => egui::Key::Tab,
+        Key::Named(NamedKey::Enter) => egui::Key::Enter,
+        Key::Named(NamedKey::Space) => egui::Key::Space,
+        Key::Named(NamedKey::ArrowLeft) => egui::Key::ArrowLeft,
+        Key::Named(NamedKey::ArrowRight) => egui::Key::ArrowRight,
+        _ => return None,
+    };
+    let modifiers = egui::Modifiers { shift: modifiers.shift_key(), ..egui::Modifiers::NONE };
+    Some(egui::Event::Key { key, physical_key: None, pressed, repeat: event.repeat, modifiers })
 }
 
 #[cfg(test)]

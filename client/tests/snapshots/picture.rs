@@ -16,7 +16,7 @@ pub fn size(width_px: u16, height_px: u16) -> Size {
 /// Pixels of which no two neighbours are alike, so that every shift shows.
 pub fn pattern(rect: &Rect, seed: u8) -> Vec<u8> {
     let pixel = |x: u16, y: u16| {
-        let checks = if (x / 8 + y / 8) % 2 == 0 { 40 } else { 0 };
+        let checks = if (x / 8 + y / 8).is_multiple_of(2) { 40 } else { 0 };
         let across = (u32::from(x) * 255 / u32::from(rect.width_px)) as u8;
         let down = (u32::from(y) * 255 / u32::from(rect.height_px)) as u8;
         [across.wrapping_add(seed), down.wrapping_mul(3) ^ x as u8, down / 2 + checks, 0]
