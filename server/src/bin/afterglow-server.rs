@@ -44,10 +44,22 @@ fn main() -> ExitCode {
     match perform(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("afterglow-server: {e:#}");
+            eprintln!("afterglow-server: {}", in_words(&e));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, each once: many errors say their cause already.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut words = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !words.contains(&cause) {
+            let between = if words.is_empty() { "" } else { ": " };
+            words = format!("{words}{between}{cause}");
+        }
+    }
+    words
 }
 
 fn perform(command: Command) -> anyhow::Result<()> {

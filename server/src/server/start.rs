@@ -21,6 +21,9 @@ use tokio::sync::watch;
 
 /// How long a keeper has to bring its session up.
 const START_TIME: Duration = Duration::from_secs(10);
+/// How long the store may take to note where a session is before its DTU is
+/// attached all the same.
+const NOTE_TIME: Duration = Duration::from_millis(500);
 
 /// How a start ends; nothing as long as it has not.
 pub type Outcome = watch::Receiver<Option<Result<SocketAddrV4, String>>>;
@@ -187,7 +190,10 @@ async fn perform(
         format!("the session started, but its keeper cannot be reached at {}: {e}", dir.display())
     })?;
     let (id, epoch) = (row.id, row.epoch);
-    tokio::spawn(keepers::note_endpoint(shared.clone(), id, epoch, endpoint));
+    // Before a DTU is told, so that another server can care for it from its
+    // first moment on. A store that is slow does not hold it up for long.
+    let noted = tokio::spawn(keepers::note_endpoint(shared.clone(), id, epoch, endpoint));
+    let _ = tokio::time::timeout(NOTE_TIME, noted).await;
     tracing::info!("session {id:?} epoch {epoch} runs at {endpoint}");
     Ok(endpoint)
 }
@@ -252,7 +258,8 @@ async fn spawn_keeper(shared: &Shared, spec: SessionSpec, dir: &Path) -> Result<
     let talk = async {
         let mut writer = MessageWriter::<_, SessionSpec>::new(stdin);
         writer.send(spec).await.map_err(|e| e.to_string())?;
-        writer.finish().await.map_err(|e| e.to_string())?;
+        // Its end of the pipe closes only when it goes.
+        drop(writer);
         let mut reader = MessageReader::<_, Started>::new(stdout);
         reader.next().await.map_err(|e| e.to_string())
     };

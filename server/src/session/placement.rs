@@ -622,7 +622,7 @@ impl Placement {
         }
         let count = self.counted.is_none();
         self.state = State::TakingOver(row.clone());
-        Step::on(Stage::Restarting, Some(row.owner.clone()), Act::TakeOver { row, count })
+        Step::on(Stage::Restarting, Some(self.me.clone()), Act::TakeOver { row, count })
     }
 
     fn create(&mut self, id: Option<SessionId>) -> Step {

@@ -10,7 +10,7 @@ pub use row::SessionRow;
 
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Row, SqlitePool};
+use sqlx::{ConnectOptions, Row, SqlitePool};
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::Duration;
@@ -89,7 +89,8 @@ impl Store {
             // nothing; FULL keeps an epoch that was announced.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
+            .foreign_keys(true)
+            .disable_statement_logging();
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .acquire_timeout(OPERATION_TIMEOUT)
