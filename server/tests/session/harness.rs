@@ -53,6 +53,8 @@ pub struct Options {
     pub keymap: &'static str,
     /// The environment's PATH, where programs are to be missing.
     pub path: Option<String>,
+    /// The ports to choose from, if not some of its own.
+    pub ports: Option<(u16, u16)>,
 }
 
 impl Options {
@@ -64,6 +66,7 @@ impl Options {
             size_max: Size::new(1280, 1024).unwrap(),
             keymap: "us",
             path: None,
+            ports: None,
         }
     }
 }
@@ -117,9 +120,21 @@ impl Session {
 
     /// The present worker's process.
     pub fn worker_pid(&self) -> Option<u32> {
+        self.child(|words| words.nth(1) == Some(b"worker"))
+    }
+
+    /// The X server's process.
+    pub fn x_server_pid(&self) -> Option<u32> {
+        self.child(|words| words.next() == Some(b"Xvfb"))
+    }
+
+    fn child(
+        &self,
+        wanted: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> bool,
+    ) -> Option<u32> {
         children_of(self.keeper.id()).into_iter().find(|pid| {
             std::fs::read(format!("/proc/{pid}/cmdline"))
-                .is_ok_and(|line| line.split(|b| *b == 0).nth(1) == Some(b"worker"))
+                .is_ok_and(|line| wanted(&mut line.split(|b| *b == 0)))
         })
     }
 
@@ -261,7 +276,8 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
     let (session, epoch) = (SessionId(id), Epoch(1));
     let credentials = authority.issue(&Role::Session { id: session, epoch }).unwrap();
     let slot = NEXT_PORT.fetch_add(1, Ordering::Relaxed) % 50;
-    let port = 20000 + (std::process::id() % 200) as u16 * 200 + slot * 4;
+    let own = 20000 + (std::process::id() % 200) as u16 * 200 + slot * 4;
+    let (port, port_last) = options.ports.unwrap_or((own, own + 100));
     let der = |bytes: &[u8]| Der(bytes.to_vec().into());
     SessionSpec {
         session,
@@ -275,7 +291,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         size: options.size,
         keymap: options.keymap.parse().unwrap(),
         listen: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
-        port_last: port + 100,
+        port_last,
         certificate: der(&credentials.chain[0]),
         certificate_key: der(credentials.key.secret_pkcs8_der()),
         authority: der(authority.certificate()),

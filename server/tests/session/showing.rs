@@ -1,8 +1,12 @@
 //! What a DTU sees and types.
 
-use crate::harness::{Dtu, Options, Session};
+use crate::harness::{Dtu, Options, Session, wait_for};
+use afterglow_wire::display::{Layout, Resize};
 use afterglow_wire::ids::Size;
 use afterglow_wire::input::InputEvent;
+use x11rb::connection::Connection as _;
+use x11rb::protocol::Event;
+use x11rb::protocol::xproto::{ConnectionExt as _, CreateWindowAux, EventMask, WindowClass};
 
 /// Shows a window over the whole screen that reads a line into a file.
 const READ_A_LINE: &str = "echo $DISPLAY > display; exec xterm -geometry 200x100+0+0 -e \
@@ -46,4 +50,88 @@ async fn keys_mean_what_the_dtus_layout_says() {
     shown.input(&[POINTER]).await;
     shown.tap(&[KEY_Y, KEY_A, KEY_MINUS, ENTER]).await;
     assert_eq!(session.wait_for_file("typed").await, "zaß\n");
+}
+
+#[tokio::test]
+async fn the_screen_follows_the_dtus_window() {
+    let session = Session::start(Options::shell("echo $DISPLAY > display; exec xterm -geometry 40x12+30+20 -e top -d 0.2"));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    shown.until_equal(&session).await;
+    for size in ["800x600", "801x333", "333x801", "1280x1024", "16x16", "640x480"] {
+        let size: Size = size.parse().unwrap();
+        shown.link.writer.send(Resize { screen: size }).await.unwrap();
+        while shown.picture.size() != size {
+            assert_eq!(shown.step().await, None);
+        }
+        shown.until_equal(&session).await;
+    }
+    // No larger than the X server can be.
+    let screen = Size::new(5000, 5000).unwrap();
+    shown.link.writer.send(Resize { screen }).await.unwrap();
+    while shown.picture.size() != session.spec.size_max {
+        assert_eq!(shown.step().await, None);
+    }
+    shown.until_equal(&session).await;
+}
+
+#[tokio::test]
+async fn a_dtu_that_attaches_brings_its_size() {
+    let session = Session::start(Options::shell(READ_A_LINE));
+    let dtu = Dtu { screen: Size::new(1000, 700).unwrap(), ..Dtu::new("one") };
+    let mut shown = session.attach(&dtu).await;
+    assert_eq!(shown.attached.size, dtu.screen);
+    while shown.picture.size() != dtu.screen {
+        assert_eq!(shown.step().await, None);
+    }
+    session.wait_for_file("reader").await;
+    shown.until_equal(&session).await;
+}
+
+#[tokio::test]
+async fn a_wheel_step_is_one_click_and_a_button_is_that_button() {
+    let session = Session::start(Options::shell("echo $DISPLAY > display; exec sleep 1000"));
+    let display = session.wait_for_file("display").await;
+    let x = session.x_connection(&display);
+    let root = x.setup().roots[0].root;
+    let window = x.generate_id().unwrap();
+    let wanted = EventMask::BUTTON_PRESS | EventMask::BUTTON_RELEASE;
+    let look = CreateWindowAux::new().override_redirect(1).event_mask(wanted);
+    x.create_window(0, window, root, 0, 0, 640, 480, 0, WindowClass::INPUT_ONLY, 0, &look)
+        .unwrap();
+    x.map_window(window).unwrap().check().unwrap();
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    shown
+        .input(&[
+            POINTER,
+            InputEvent::Wheel { steps_x: 0, steps_y: 1 },
+            InputEvent::Wheel { steps_x: 0, steps_y: -2 },
+            InputEvent::Wheel { steps_x: 1, steps_y: 0 },
+            InputEvent::Button { button: 3, pressed: true },
+            InputEvent::Button { button: 3, pressed: false },
+        ])
+        .await;
+    shown.until_input_done().await;
+    let mut clicks = Vec::new();
+    while clicks.len() < 10 {
+        let event = wait_for("button events", || x.poll_for_event().unwrap()).await;
+        match event {
+            Event::ButtonPress(event) => clicks.push(i16::from(event.detail)),
+            Event::ButtonRelease(event) => clicks.push(-i16::from(event.detail)),
+            _ => {}
+        }
+    }
+    assert_eq!(clicks, [5, -5, 4, -4, 4, -4, 7, -7, 3, -3]);
+}
+
+#[tokio::test]
+async fn a_layout_that_does_not_exist_leaves_the_old_one() {
+    let session = Session::start(Options::shell(READ_A_LINE));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    session.wait_for_file("reader").await;
+    let keymap = "nosuchlayout(none)".parse().unwrap();
+    shown.link.writer.send(Layout { keymap }).await.unwrap();
+    shown.until_equal(&session).await;
+    shown.input(&[POINTER]).await;
+    shown.tap(&[KEY_Y, ENTER]).await;
+    assert_eq!(session.wait_for_file("typed").await, "y\n");
 }
