@@ -3,6 +3,7 @@
 
 use afterglow_server::{keeper, worker};
 use clap::Parser;
+use std::io::IsTerminal as _;
 
 /// One session of Afterglow. Started by afterglow-server, not by hand.
 #[derive(Parser)]
@@ -18,7 +19,11 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_env("AFTERGLOW_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match arguments {
         Arguments::Keeper => keeper::run(),
         Arguments::Worker => worker::run(),

@@ -1,7 +1,7 @@
 //! Pictures in, display commands out; knows what the DTU has.
 
 use super::motion;
-use super::tiles::{Color, DirtyTiles, Tile, changed_bounds, equal, uniform};
+use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal, uniform};
 use afterglow_wire::command::{Coding, Command, Rect};
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
@@ -15,6 +15,9 @@ const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
 /// The fastest level: five times the time of a plain comparison, and a small
 /// part of what the saved bytes would take.
 const ZSTD_LEVEL: i32 = 1;
+
+/// How many things that moved at once are looked for.
+const COPIES_MAX: usize = 2;
 
 /// A part of the screen as it was captured: rows of four-byte pixels, of
 /// which the fourth byte means nothing.
@@ -33,19 +36,12 @@ pub struct Encoder {
     /// What it is to have: equal to `shown` but for the dirty tiles.
     next: Framebuffer,
     dirty: DirtyTiles,
-    untold: Untold,
+    /// The DTU knows nothing yet.
+    fresh: bool,
+    /// What the next picture has; the DTU hears of it with that picture.
+    size: Size,
     compressor: Option<Compressor<'static>>,
     packed: Vec<u8>,
-}
-
-/// What the DTU was not told of the framebuffer itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Untold {
-    Nothing,
-    /// Its size is new; what was inside before and after is as it was.
-    Size,
-    /// Everything: this is the first frame.
-    All,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -61,7 +57,8 @@ impl Encoder {
             shown: Framebuffer::new(size),
             next: Framebuffer::new(size),
             dirty: DirtyTiles::new(size),
-            untold: Untold::All,
+            fresh: true,
+            size,
             compressor: Compressor::new(ZSTD_LEVEL).ok(),
             packed: Vec::new(),
         }
@@ -69,58 +66,59 @@ impl Encoder {
 
     /// The framebuffer's size.
     pub fn size(&self) -> Size {
-        self.shown.size()
+        self.size
     }
 
     /// True if something that was captured is not sent yet.
     pub fn is_behind(&self) -> bool {
-        self.untold != Untold::Nothing || self.dirty.count() > 0
+        self.fresh || self.size != self.shown.size() || self.dirty.count() > 0
     }
 
     /// The framebuffer has a new size; the next picture has to be whole.
     pub fn resize(&mut self, size: Size) {
-        if size == self.size() {
-            return;
-        }
-        for picture in [&mut self.shown, &mut self.next] {
-            // SIZE is a command that every picture can follow.
-            let _ = picture.apply(&Command::Size(size));
-        }
-        self.dirty = DirtyTiles::new(size);
-        for index in self.dirty.touching(&Rect::whole(size)) {
-            let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
-            self.dirty.set(index, !same);
-        }
-        if self.untold == Untold::Nothing {
-            self.untold = Untold::Size;
-        }
+        self.size = size;
     }
 
     /// Takes what was captured and gives the commands that bring the DTU up
     /// to it, in their order; none if nothing changed. Patches that reach
     /// outside the framebuffer are left out.
     pub fn encode(&mut self, patches: &[Patch<'_>]) -> Vec<Command> {
+        let mut commands = Vec::new();
+        let resized = self.size != self.shown.size();
+        if self.fresh || resized {
+            self.follow_size();
+            commands.push(Command::Size(self.size));
+        }
+        if std::mem::take(&mut self.fresh) {
+            // Whatever the DTU had before, now it is black.
+            commands.push(Command::Fill { rect: Rect::whole(self.size), color: [0; 4] });
+        }
         for patch in patches {
             let bytes = patch.rect.pixels() as usize * PIXEL_BYTES;
-            if patch.rect.fits(self.size()) && !patch.rect.is_empty() && patch.pixels.len() == bytes
-            {
+            let fits = patch.rect.fits(self.size) && !patch.rect.is_empty();
+            if fits && patch.pixels.len() == bytes {
                 self.take(patch);
             }
         }
-        let mut commands = Vec::new();
-        let untold = std::mem::replace(&mut self.untold, Untold::Nothing);
-        if untold != Untold::Nothing {
-            commands.push(Command::Size(self.size()));
-        }
-        if untold == Untold::All {
-            // Whatever the DTU had before, now it is black.
-            commands.push(Command::Fill { rect: Rect::whole(self.size()), color: [0; 4] });
-        }
-        if untold == Untold::Nothing {
+        // With a new size hardly anything is where it was.
+        if commands.is_empty() {
             self.copy_what_moved(&mut commands);
         }
         self.draw_what_is_left(&mut commands);
         commands
+    }
+
+    /// Does to our pictures what SIZE does to the DTU's.
+    fn follow_size(&mut self) {
+        for picture in [&mut self.shown, &mut self.next] {
+            // SIZE is a command that every picture can follow.
+            let _ = picture.apply(&Command::Size(self.size));
+        }
+        self.dirty = DirtyTiles::new(self.size);
+        for index in self.dirty.touching(&Rect::whole(self.size)) {
+            let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
+            self.dirty.set(index, !same);
+        }
     }
 
     /// Compares a patch with the picture and copies what differs, in one pass.
@@ -149,16 +147,16 @@ impl Encoder {
     }
 
     fn copy_what_moved(&mut self, commands: &mut Vec<Command>) {
-        let moved = motion::find(&self.shown, &self.next, &self.dirty);
-        for command in moved {
+        for _ in 0..COPIES_MAX {
+            let found = motion::find(&self.shown, &self.next, &self.dirty);
+            let Some(command) = found else { return };
+            let Command::Copy { rect, .. } = command else { return };
             if self.shown.apply(&command).is_err() {
-                continue;
+                return;
             }
-            if let Command::Copy { rect, .. } = &command {
-                for index in self.dirty.touching(rect) {
-                    let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
-                    self.dirty.set(index, !same);
-                }
+            for index in self.dirty.touching(&rect) {
+                let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
+                self.dirty.set(index, !same);
             }
             commands.push(command);
         }
@@ -167,21 +165,25 @@ impl Encoder {
     fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
         let mut payload_bytes = 0;
         for (rect, tile) in self.dirty.merged(&self.next) {
-            if payload_bytes > PAYLOAD_BYTES_MAX {
-                return;
-            }
             match tile {
-                Tile::Same => {}
                 Tile::Uniform(color) => self.fill(rect, color, commands),
                 Tile::Changed => {
                     for band in bands(&rect) {
+                        if payload_bytes > PAYLOAD_BYTES_MAX {
+                            return;
+                        }
                         payload_bytes += self.set(&band, commands);
+                        self.clean(&band);
                     }
                 }
             }
-            for index in self.dirty.touching(&rect) {
-                self.dirty.set(index, false);
-            }
+            self.clean(&rect);
+        }
+    }
+
+    fn clean(&mut self, rect: &Rect) {
+        for index in self.dirty.touching(rect) {
+            self.dirty.set(index, false);
         }
     }
 
@@ -240,11 +242,16 @@ fn copy_rect(from: &Framebuffer, to: &mut Framebuffer, rect: &Rect) {
     }
 }
 
-/// Cuts a rectangle into bands that a SET may have.
+/// Cuts a rectangle of whole tiles into such that a SET may have.
 fn bands(rect: &Rect) -> impl Iterator<Item = Rect> + use<> {
     let rect = *rect;
-    let rows = (SET_PIXELS_MAX / u32::from(rect.width_px)).clamp(1, u32::from(u16::MAX)) as u16;
+    let tiles = SET_PIXELS_MAX / u32::from(rect.width_px) / u32::from(TILE_PX);
+    let rows = tiles.clamp(1, u32::from(u16::MAX / TILE_PX)) as u16 * TILE_PX;
     (0..rect.height_px).step_by(usize::from(rows)).map(move |top| {
         Rect::new(rect.x_px, rect.y_px + top, rect.width_px, rows.min(rect.height_px - top))
     })
 }
+
+#[cfg(test)]
+#[path = "encoder_tests.rs"]
+mod tests;

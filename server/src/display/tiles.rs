@@ -10,14 +10,12 @@ pub const TILE_PX: u16 = 32;
 /// Blue, green, red, 0.
 pub type Color = [u8; 4];
 
-/// What is to be done about a tile.
+/// What a dirty tile is drawn by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tile {
-    /// It is as the DTU has it.
-    Same,
-    /// It differs and has one colour.
+    /// It has one colour.
     Uniform(Color),
-    /// It differs.
+    /// It has several.
     Changed,
 }
 

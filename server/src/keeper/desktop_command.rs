@@ -131,9 +131,9 @@ fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
 ) -> impl Iterator<Item = (OsString, OsString)> {
     variables.filter(|(name, _)| {
-        let prefix = |prefix: &&str| name.as_bytes().starts_with(prefix.as_bytes());
+        let prefix = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
         !FOREIGN.iter().any(|foreign| name == OsStr::new(foreign))
-            && !FOREIGN_PREFIXES.iter().any(|p| prefix(&p))
+            && !FOREIGN_PREFIXES.iter().any(|p| prefix(p))
     })
 }
 
@@ -181,6 +181,6 @@ mod tests {
         assert!(find_program("no-such-program-anywhere", "/").is_none());
         assert!(find_program("/bin/sh", "/").is_some());
         assert!(find_program("./sh", "/bin").is_some());
-        assert!(find_program("/etc/hostname", "/").is_none());
+        assert!(find_program(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "/").is_none());
     }
 }

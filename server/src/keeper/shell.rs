@@ -9,7 +9,7 @@ use super::x_server::{self, XServer};
 use crate::desktop::{Display, layout, size};
 use afterglow_link::quic::{LinkError, bind_udp};
 use afterglow_wire::codec::Message as _;
-use afterglow_wire::local::{Clocks, End, SessionSpec, Started, Status, ToKeeper};
+use afterglow_wire::local::{End, SessionSpec, Started, Status, ToKeeper};
 use anyhow::{Context as _, bail};
 use std::io::{Read as _, Write as _};
 use std::mem::ManuallyDrop;
@@ -64,8 +64,12 @@ async fn keep(spec: SessionSpec) -> anyhow::Result<()> {
             std::process::exit(1);
         }
     };
-    report(&Started::Ready { port: keeper.standing.borrow().status.port })?;
-    let_go_of_standard_streams().context("cannot let go of the standard streams")?;
+    let port = keeper.standing.borrow().status.port;
+    let told = report(&Started::Ready { port });
+    if let Err(error) = told.and_then(|()| Ok(let_go_of_standard_streams()?)) {
+        // A server that comes back finds the session by its directory.
+        tracing::warn!("the server went away during the start: {error:#}");
+    }
     let text = keeper.mind(signals).await;
     tracing::info!("the session is over: {text}");
     keeper.end(text).await;
@@ -141,7 +145,7 @@ impl Keeper {
             shown_on: None,
             connection: 0,
         };
-        let mut x_server = x_server::start(&dir, spec.size_max).await?;
+        let mut x_server = x_server::start(&dir, spec.size_max, &session_mark(&spec)).await?;
         let started = match prepare(&spec, x_server.display.clone()).await {
             Ok(()) => desktop_command::start(&spec, &x_server.display),
             Err(text) => Err(text),
@@ -229,7 +233,7 @@ impl Keeper {
         match message {
             ToKeeper::End(end) => return Some(end.text),
             ToKeeper::Clocks(clocks) => {
-                self.spec.clocks = Clocks { ..clocks.clone() };
+                self.spec.clocks = clocks.clone();
                 self.worker.tell(ToWorker::Server(ToKeeper::Clocks(clocks))).await;
             }
             ToKeeper::Detach(detach) => {

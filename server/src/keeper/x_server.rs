@@ -1,5 +1,6 @@
 //! Xvfb and its cookie.
 
+use super::desktop_command::SESSION_VARIABLE;
 use super::output::{self, Tail};
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;
@@ -27,8 +28,9 @@ pub struct XServer {
     pub said: Tail,
 }
 
-/// Starts Xvfb and waits until it is ready. The error is for the user.
-pub async fn start(dir: &Path, size_max: Size) -> Result<XServer, String> {
+/// Starts Xvfb and waits until it is ready; `mark` says whose process it is.
+/// The error is for the user.
+pub async fn start(dir: &Path, size_max: Size, mark: &str) -> Result<XServer, String> {
     let cookie = random_cookie()?;
     let authority_file = dir.join("Xauthority");
     write_authority(&authority_file, &cookie)
@@ -38,6 +40,9 @@ pub async fn start(dir: &Path, size_max: Size) -> Result<XServer, String> {
         .arg("-auth")
         .arg(&authority_file)
         .args(["-noreset", "-nolisten", "tcp", "-extension", "GLX"])
+        // No screen saver: the DTU has the screen.
+        .args(["-s", "0"])
+        .env(SESSION_VARIABLE, mark)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

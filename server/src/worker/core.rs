@@ -360,13 +360,17 @@ impl Core {
     fn displace(&mut self, dtu: DtuId, name: &str) {
         let Some(current) = &self.current else { return };
         let link = current.link;
-        let why = match current.attachment.dtu == dtu {
-            true => "the same DTU attached again",
-            false => "another DTU attached",
-        };
+        let same = current.attachment.dtu == dtu;
         self.current = None;
-        let name: String = name.chars().filter(|c| !c.is_control()).collect();
-        self.close(link, DetachReason::Elsewhere, &name, why.into());
+        if same {
+            // It opened a new link, so it has given up this one.
+            self.peers.remove(&link);
+            let why = "the same DTU attached again".to_owned();
+            self.actions.push_back(Action::Close { link, farewell: None, why });
+        } else {
+            let name: String = name.chars().filter(|c| !c.is_control()).collect();
+            self.close(link, DetachReason::Elsewhere, &name, "another DTU attached".into());
+        }
     }
 
     fn attached_message(&mut self, link: LinkId, message: ToSession) {

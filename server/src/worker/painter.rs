@@ -11,17 +11,21 @@ use afterglow_wire::ids::Size;
 use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
 
-/// What the painter has to do.
-#[derive(Debug)]
-enum Order {
-    Show { attachment: u64, size: Size },
-    Hide,
-    Resize(Size),
-    Shown { attachment: u64, number: u64 },
+/// What the painter is to do: always the latest of each, so that no peer can
+/// make it pile up.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// Make frames for this attachment.
+    attachment: Option<u64>,
+    /// The last of its frames that is on the DTU's screen.
+    frame_shown: u64,
+    /// Change the screen's size.
+    size: Option<Size>,
+    /// End.
+    over: bool,
 }
 
 /// One frame for one attachment; at most two of them are ever under way.
@@ -39,7 +43,7 @@ pub type Made = Result<Frame, DesktopError>;
 /// The way to the painter. When it is dropped, the painter ends.
 #[derive(Debug)]
 pub struct Painter {
-    orders: Sender<Order>,
+    wanted: Arc<Mutex<Wanted>>,
     wake: Arc<OwnedFd>,
 }
 
@@ -52,48 +56,51 @@ impl Painter {
     ) -> Result<Self, DesktopError> {
         let capturer = Capturer::new(display.connect()?, size_max)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (orders, queue) = channel();
-        let easel = Easel { capturer, wake: wake.clone(), queue, made, shown: None };
+        let wanted = Arc::new(Mutex::new(Wanted::default()));
+        let easel =
+            Easel { capturer, wake: wake.clone(), wanted: wanted.clone(), made, shown: None };
         std::thread::spawn(move || easel.work());
-        Ok(Painter { orders, wake })
+        Ok(Painter { wanted, wake })
     }
 
     /// Makes frames for a new attachment, the first of them whole.
     pub fn show(&self, attachment: u64, size: Size) {
-        self.order(Order::Show { attachment, size });
+        self.want(|wanted| {
+            wanted.attachment = Some(attachment);
+            wanted.frame_shown = 0;
+            wanted.size = Some(size);
+        });
     }
 
     /// Makes no more frames.
     pub fn hide(&self) {
-        self.order(Order::Hide);
+        self.want(|wanted| wanted.attachment = None);
     }
 
     /// Changes the screen's size.
     pub fn resize(&self, size: Size) {
-        self.order(Order::Resize(size));
+        self.want(|wanted| wanted.size = Some(size));
     }
 
     /// Notes that a frame is on the DTU's screen.
     pub fn shown(&self, attachment: u64, number: u64) {
-        self.order(Order::Shown { attachment, number });
+        self.want(|wanted| {
+            if wanted.attachment == Some(attachment) {
+                wanted.frame_shown = number;
+            }
+        });
     }
 
-    fn order(&self, order: Order) {
-        // If the thread ended, it said why.
-        let _ = self.orders.send(order);
-        self.wake();
-    }
-
-    fn wake(&self) {
+    fn want(&self, change: impl FnOnce(&mut Wanted)) {
+        change(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
+        // Its counter cannot be full: the painter reads it each time.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
     }
 }
 
 impl Drop for Painter {
     fn drop(&mut self) {
-        let (closed, _) = channel();
-        self.orders = closed;
-        self.wake();
+        self.want(|wanted| wanted.over = true);
     }
 }
 
@@ -111,7 +118,7 @@ struct Shown {
 struct Easel {
     capturer: Capturer,
     wake: Arc<OwnedFd>,
-    queue: Receiver<Order>,
+    wanted: Arc<Mutex<Wanted>>,
     made: UnboundedSender<Made>,
     shown: Option<Shown>,
 }
@@ -125,8 +132,8 @@ impl Easel {
 
     fn paint(&mut self) -> Result<(), DesktopError> {
         loop {
-            let Some(resize) = self.take_orders() else { return Ok(()) };
-            if let Some(size) = resize.filter(|size| *size != self.capturer.size()) {
+            let Some(size) = self.take_wanted() else { return Ok(()) };
+            if let Some(size) = size.filter(|size| *size != self.capturer.size()) {
                 match self.capturer.resize(size) {
                     Err(DesktopError::Gone(error)) => return Err(error.into()),
                     Err(error) => tracing::warn!("cannot change the screen to {size}: {error}"),
@@ -142,36 +149,29 @@ impl Easel {
         }
     }
 
-    /// Takes all orders; of several sizes only the last counts. `None` at the
-    /// end.
-    fn take_orders(&mut self) -> Option<Option<Size>> {
-        let mut resize = None;
-        loop {
-            match self.queue.try_recv() {
-                Ok(Order::Show { attachment, size }) => {
-                    resize = Some(size);
-                    self.shown = Some(Shown {
-                        attachment,
-                        encoder: Encoder::new(self.capturer.size()),
-                        pacing: Pacing::default(),
-                        everything: true,
-                        cursor_sent: false,
-                    });
-                }
-                Ok(Order::Hide) => self.shown = None,
-                Ok(Order::Resize(size)) => resize = Some(size),
-                Ok(Order::Shown { attachment, number }) => {
-                    if let Some(shown) = &mut self.shown
-                        && shown.attachment == attachment
-                        && let Err(error) = shown.pacing.shown(number)
-                    {
-                        tracing::warn!("{error}");
-                    }
-                }
-                Err(TryRecvError::Empty) => return Some(resize),
-                Err(TryRecvError::Disconnected) => return None,
-            }
+    /// Takes in what is wanted; gives the size if it is to change, and `None`
+    /// at the end.
+    fn take_wanted(&mut self) -> Option<Option<Size>> {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted.over {
+            return None;
         }
+        let shown = self.shown.as_ref().map(|shown| shown.attachment);
+        if wanted.attachment != shown {
+            self.shown = wanted.attachment.map(|attachment| Shown {
+                attachment,
+                encoder: Encoder::new(self.capturer.size()),
+                pacing: Pacing::default(),
+                everything: true,
+                cursor_sent: false,
+            });
+        }
+        if let Some(shown) = &mut self.shown {
+            // The worker's core refused what cannot be; what is no news here
+            // changes nothing.
+            let _ = shown.pacing.shown(wanted.frame_shown);
+        }
+        Some(wanted.size.take())
     }
 
     /// Makes a frame if one is due; true if it may be worth to look again at

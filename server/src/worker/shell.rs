@@ -3,11 +3,13 @@
 use super::core::{About, Action, Core, LinkId, Now};
 use super::links::{LinkEvent, Links, Outbox};
 use super::painter::{Made, Painter};
-use super::typist::{self, Order, Told};
+use super::typist::{Order, Told, TooFast, Typist};
+use crate::keeper::desktop_command::session_mark;
+use crate::keeper::ending;
 use crate::keeper::protocol::{FromWorker, ToWorker, WorkerStart};
 use afterglow_link::certificates::{Credentials, group_of};
 use afterglow_link::quic::{Liveness, accepting_endpoint};
-use afterglow_link::stream::{MessageReader, MessageWriter};
+use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_link::tls;
 use afterglow_wire::display::{ALPN, FromSession};
 use afterglow_wire::trust::TicketVerifier;
@@ -15,7 +17,7 @@ use anyhow::{Context as _, bail};
 use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::mpsc::SyncSender;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -49,8 +51,25 @@ async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow
     let Some(ToWorker::Start(start)) = from_keeper.next().await.context("the keeper")? else {
         bail!("the keeper's first message is not the start");
     };
+    let (mark, dir) = (session_mark(&start.spec), start.spec.runtime_dir.clone());
     let mut worker = Worker::start(*start, udp, from_keeper, MessageWriter::new(writing))?;
-    worker.work().await
+    let end = worker.work().await?;
+    if end == End::KeeperGone {
+        // Nobody is left to mind the session, and nobody can reach it.
+        tracing::error!("the keeper is gone: the session is ended");
+        ending::kill_marked(&mark).await;
+        ending::remove_dir(Path::new(&dir));
+    }
+    Ok(())
+}
+
+/// How a worker's work ends in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The session is over.
+    Finished,
+    /// The keeper died.
+    KeeperGone,
 }
 
 struct Worker {
@@ -64,7 +83,7 @@ struct Worker {
     outboxes: HashMap<LinkId, Outbox>,
     painter: Painter,
     made: mpsc::UnboundedReceiver<Made>,
-    typist: SyncSender<Order>,
+    typist: Typist,
     told: mpsc::UnboundedReceiver<Told>,
     closings: ClosingsLog,
 }
@@ -78,7 +97,7 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         let WorkerStart { spec, display, reset_key, last } = start;
         let (told_to, told) = mpsc::unbounded_channel();
-        let (typist, position) = typist::start(display.clone(), told_to)?;
+        let (typist, position) = Typist::start(display.clone(), told_to)?;
         let (made_to, made) = mpsc::unbounded_channel();
         let painter = Painter::start(&display, spec.size_max, made_to)?;
 
@@ -115,11 +134,11 @@ impl Worker {
         })
     }
 
-    async fn work(&mut self) -> anyhow::Result<()> {
+    async fn work(&mut self) -> anyhow::Result<End> {
         loop {
             while let Some(action) = self.core.poll() {
-                if self.act(action).await? {
-                    return Ok(());
+                if self.act(action).await {
+                    return Ok(End::Finished);
                 }
             }
             let deadline = self.core.deadline_ms();
@@ -141,10 +160,11 @@ impl Worker {
                         self.send(link, |outbox| outbox.send_parts(frame.parts));
                     }
                 }
-                message = self.from_keeper.next() => match message.context("the keeper")? {
-                    Some(ToWorker::Server(message)) => self.core.server_said(message),
-                    Some(ToWorker::Start(_)) => bail!("the keeper started this worker twice"),
-                    None => bail!("the keeper is gone"),
+                message = self.from_keeper.next() => match message {
+                    Ok(Some(ToWorker::Server(message))) => self.core.server_said(message),
+                    Ok(Some(ToWorker::Start(_))) => bail!("the keeper started this worker twice"),
+                    Ok(None) | Err(StreamError::Io(_)) => return Ok(End::KeeperGone),
+                    Err(error) => return Err(error).context("the keeper"),
                 },
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => {
@@ -191,7 +211,7 @@ impl Worker {
     }
 
     /// Does what the core says; true at the end.
-    async fn act(&mut self, action: Action) -> anyhow::Result<bool> {
+    async fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Send(link, message) => self.send(link, |outbox| outbox.send(&message)),
             Action::Close { link, farewell, why } => {
@@ -209,29 +229,36 @@ impl Worker {
                     state = ?attachment.state,
                     "attachment"
                 );
-                self.to_keeper.send(FromWorker::Attachment(attachment)).await?;
+                // If it is gone, reading from it tells.
+                let _ = self.to_keeper.send(FromWorker::Attachment(attachment)).await;
             }
             Action::Show { attachment, size } => self.painter.show(attachment, size),
             Action::Hide => self.painter.hide(),
             Action::FrameShown { attachment, number } => self.painter.shown(attachment, number),
             Action::Resize(size) => self.painter.resize(size),
-            Action::Layout(keymap) => self.order(Order::Layout(keymap))?,
-            Action::Type { first, events } => self.order(Order::Type(first, events))?,
-            Action::BeginInput(position) => self.order(Order::Begin(position))?,
-            Action::ReleaseAll => self.order(Order::ReleaseAll)?,
+            Action::Layout(keymap) => {
+                let passed = self.typist.try_order(Order::Layout(keymap));
+                self.typed(passed);
+            }
+            Action::Type { first, events } => {
+                let passed = self.typist.try_order(Order::Type(first, events));
+                self.typed(passed);
+            }
+            Action::BeginInput(position) => self.typist.order(Order::Begin(position)),
+            Action::ReleaseAll => self.typist.order(Order::ReleaseAll),
             Action::Finish => {
                 self.links.finish().await;
-                self.to_keeper.send(FromWorker::Finished).await?;
-                return Ok(true);
+                let _ = self.to_keeper.send(FromWorker::Finished).await;
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 
-    fn order(&self, order: Order) -> anyhow::Result<()> {
-        // A full queue is an X server that stands still: a new worker finds
-        // out, and the DTU sends again what was not put in.
-        self.typist.try_send(order).context("the X server takes no input")
+    fn typed(&mut self, passed: Result<(), TooFast>) {
+        if let (Err(error), Some(link)) = (passed, self.core.input_link()) {
+            self.core.protocol_error(link, error.to_string());
+        }
     }
 }
 

@@ -97,3 +97,14 @@ async fn a_port_in_use_is_passed_over_and_a_full_range_is_told() {
     let text = Session::try_start(full).err().unwrap();
     assert!(text.contains("session_ports") && text.contains(&port.to_string()), "{text}");
 }
+
+#[tokio::test]
+async fn the_death_of_the_keeper_leaves_nothing_behind() {
+    let mut session = Session::start(Options::shell(IDLE));
+    session.wait_for_file("display").await;
+    // The worker has to be up to notice.
+    session.attach(&Dtu::new("one")).await.until_equal(&session).await;
+    let keeper = Pid::from_raw(session.keeper_pid() as i32).unwrap();
+    kill_process(keeper, Signal::KILL).unwrap();
+    session.wait_for_end().await;
+}

@@ -128,10 +128,7 @@ impl Session {
         self.child(|words| words.next() == Some(b"Xvfb"))
     }
 
-    fn child(
-        &self,
-        wanted: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> bool,
-    ) -> Option<u32> {
+    fn child(&self, wanted: impl Fn(&mut dyn Iterator<Item = &[u8]>) -> bool) -> Option<u32> {
         children_of(self.keeper.id()).into_iter().find(|pid| {
             std::fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| wanted(&mut line.split(|b| *b == 0)))
@@ -207,14 +204,6 @@ impl Session {
         self.try_attach(dtu, self.ticket(dtu)).await.unwrap()
     }
 
-    /// What the session's X server shows, fourth bytes masked; the display's
-    /// name is in the home directory's file `display`.
-    pub async fn x_picture(&self) -> Framebuffer {
-        let display = self.wait_for_file("display").await;
-        let connection = self.x_connection(&display);
-        x_picture(&connection)
-    }
-
     pub fn x_connection(&self, display: &str) -> x11rb::rust_connection::RustConnection {
         let number = display.trim().trim_start_matches(':').parse().unwrap();
         let authority_file = Path::new(&self.spec.runtime_dir).join("Xauthority");
@@ -233,12 +222,13 @@ impl Session {
         .await
     }
 
-    /// Waits until nothing of the session is left; gives what the keeper said.
+    /// Waits until nothing of the session is left.
     pub async fn wait_for_end(&mut self) {
-        let keeper = &mut self.keeper;
+        let (keeper, spec) = (&mut self.keeper, &self.spec);
         wait_for("the keeper's end", || keeper.try_wait().unwrap()).await;
-        assert!(!Path::new(&self.spec.runtime_dir).exists());
-        assert_eq!(marked(&self.spec), Vec::<u32>::new());
+        wait_for("the end of all processes", || marked(spec).is_empty().then_some(())).await;
+        let dir = Path::new(&spec.runtime_dir);
+        wait_for("the directory's end", || (!dir.exists()).then_some(())).await;
     }
 }
 

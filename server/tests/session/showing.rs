@@ -26,9 +26,7 @@ async fn the_picture_equals_the_x_servers_and_typed_text_comes_back() {
     assert_eq!(shown.attached.resumes, None);
     session.wait_for_file("reader").await;
     shown.until_equal(&session).await;
-    assert!(shown.cursor.is_some());
     let before = shown.picture.clone();
-
     shown.input(&[POINTER]).await;
     shown.tap(&[KEY_Y, KEY_A, KEY_MINUS]).await;
     shown.until_input_done().await;
@@ -54,7 +52,9 @@ async fn keys_mean_what_the_dtus_layout_says() {
 
 #[tokio::test]
 async fn the_screen_follows_the_dtus_window() {
-    let session = Session::start(Options::shell("echo $DISPLAY > display; exec xterm -geometry 40x12+30+20 -e top -d 0.2"));
+    let session = Session::start(Options::shell(
+        "echo $DISPLAY > display; exec xterm -geometry 40x12+30+20 -e top -d 0.2",
+    ));
     let mut shown = session.attach(&Dtu::new("one")).await;
     shown.until_equal(&session).await;
     for size in ["800x600", "801x333", "333x801", "1280x1024", "16x16", "640x480"] {
@@ -96,8 +96,7 @@ async fn a_wheel_step_is_one_click_and_a_button_is_that_button() {
     let window = x.generate_id().unwrap();
     let wanted = EventMask::BUTTON_PRESS | EventMask::BUTTON_RELEASE;
     let look = CreateWindowAux::new().override_redirect(1).event_mask(wanted);
-    x.create_window(0, window, root, 0, 0, 640, 480, 0, WindowClass::INPUT_ONLY, 0, &look)
-        .unwrap();
+    x.create_window(0, window, root, 0, 0, 640, 480, 0, WindowClass::INPUT_ONLY, 0, &look).unwrap();
     x.map_window(window).unwrap().check().unwrap();
     let mut shown = session.attach(&Dtu::new("one")).await;
     shown
@@ -134,4 +133,21 @@ async fn a_layout_that_does_not_exist_leaves_the_old_one() {
     shown.input(&[POINTER]).await;
     shown.tap(&[KEY_Y, ENTER]).await;
     assert_eq!(session.wait_for_file("typed").await, "y\n");
+}
+
+#[tokio::test]
+async fn the_pointers_shape_is_that_of_what_is_under_it() {
+    let command = "echo $DISPLAY > display; exec xterm -geometry 20x5+0+0 -e \
+         sh -c 'echo $$ > reader; sleep 1000'";
+    let session = Session::start(Options::shell(command));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    session.wait_for_file("reader").await;
+    shown.input(&[InputEvent::Pointer { x_px: 600, y_px: 400 }]).await;
+    shown.until_equal(&session).await;
+    shown.until_input_done().await;
+    let outside = shown.cursor.clone().unwrap();
+    shown.input(&[InputEvent::Pointer { x_px: 50, y_px: 30 }]).await;
+    while shown.cursor.as_ref() == Some(&outside) {
+        assert_eq!(shown.step().await, None);
+    }
 }

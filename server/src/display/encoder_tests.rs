@@ -1,0 +1,282 @@
+//! Whatever happens on the screen, the commands give exactly its picture.
+
+use super::*;
+use proptest::prelude::*;
+
+/// A screen, its encoder, and a DTU that follows the commands.
+struct Pair {
+    screen: Framebuffer,
+    encoder: Encoder,
+    dtu: Framebuffer,
+    commands: Vec<Command>,
+}
+
+impl Pair {
+    fn new(size: Size) -> Self {
+        // The DTU has something else before the first frame.
+        let mut dtu = Framebuffer::new(Size::new(50, 60).unwrap());
+        dtu.pixels_mut().fill(77);
+        let (screen, encoder) = (Framebuffer::new(size), Encoder::new(size));
+        let mut pair = Pair { screen, encoder, dtu, commands: Vec::new() };
+        pair.send(&[Rect::whole(size)]);
+        pair
+    }
+
+    /// Captures these rectangles, sends the frame and compares.
+    fn send(&mut self, damage: &[Rect]) {
+        let captured: Vec<(Rect, Vec<u8>)> =
+            damage.iter().map(|rect| (*rect, self.capture(rect))).collect();
+        let patches: Vec<Patch<'_>> =
+            captured.iter().map(|(rect, pixels)| Patch { rect: *rect, pixels }).collect();
+        self.commands = self.encoder.encode(&patches);
+        for command in &self.commands {
+            self.dtu.apply(command).unwrap();
+        }
+        assert!(self.dtu == self.screen, "the DTU's picture is another: {:?}", self.kinds());
+        assert!(!self.encoder.is_behind());
+    }
+
+    /// A rectangle as the X server gives it: the fourth byte is anything.
+    fn capture(&self, rect: &Rect) -> Vec<u8> {
+        let mut pixels: Vec<u8> =
+            (0..rect.height_px).flat_map(|row| self.screen.row(rect, row)).copied().collect();
+        for (index, pixel) in pixels.chunks_exact_mut(PIXEL_BYTES).enumerate() {
+            pixel[3] = (index * 31) as u8;
+        }
+        pixels
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        let kind = |command: &Command| match command {
+            Command::Set { .. } => "SET",
+            Command::Fill { .. } => "FILL",
+            Command::Copy { .. } => "COPY",
+            Command::Cursor(_) => "CURSOR",
+            Command::Size(_) => "SIZE",
+            Command::Unknown(_) => "unknown",
+        };
+        self.commands.iter().map(kind).collect()
+    }
+
+    fn payload_bytes(&self) -> usize {
+        let payload = |command: &Command| match command {
+            Command::Set { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        self.commands.iter().map(payload).sum()
+    }
+
+    fn whole(&self) -> Rect {
+        Rect::whole(self.screen.size())
+    }
+}
+
+/// Pixels that no other place has, of a reproducible kind.
+fn noise(rect: &Rect, seed: u32) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state
+    };
+    (0..rect.pixels()).flat_map(|_| (next() & 0x00ff_ffff).to_le_bytes()).collect()
+}
+
+/// Lines of "text": dark marks on a light ground.
+fn text(rect: &Rect, seed: u32) -> Vec<u8> {
+    let noise = noise(rect, seed);
+    noise
+        .chunks_exact(PIXEL_BYTES)
+        .flat_map(|pixel| if pixel[0] < 60 { [20, 20, 20, 0] } else { [240, 240, 230, 0] })
+        .collect()
+}
+
+#[test]
+fn nothing_changed_is_no_command() {
+    let mut pair = Pair::new(Size::new(200, 100).unwrap());
+    let whole = pair.whole();
+    pair.send(&[whole]);
+    assert_eq!(pair.commands, []);
+}
+
+#[test]
+fn a_small_change_is_a_small_set() {
+    let mut pair = Pair::new(Size::new(640, 480).unwrap());
+    let glyph = Rect::new(301, 203, 6, 13);
+    pair.screen.set(&glyph, &text(&glyph, 5));
+    let whole = pair.whole();
+    pair.send(&[whole]);
+    assert_eq!(pair.kinds(), ["SET"]);
+    assert!(pair.payload_bytes() < 6 * 13 * 4);
+}
+
+#[test]
+fn one_colour_is_one_fill() {
+    let mut pair = Pair::new(Size::new(1280, 720).unwrap());
+    let whole = pair.whole();
+    pair.screen.apply(&Command::Fill { rect: whole, color: [10, 20, 30, 0] }).unwrap();
+    pair.send(&[whole]);
+    assert_eq!(pair.commands, [Command::Fill { rect: whole, color: [10, 20, 30, 0] }]);
+}
+
+#[test]
+fn scrolled_text_is_a_copy() {
+    let mut pair = Pair::new(Size::new(640, 480).unwrap());
+    let window = Rect::new(37, 21, 500, 400);
+    pair.screen.set(&window, &text(&window, 5));
+    pair.send(&[window]);
+    for (from_y, to_y) in [(13, 0), (0, 26), (3, 0)] {
+        let rect = Rect { y_px: window.y_px + to_y, height_px: 400 - from_y.max(to_y), ..window };
+        let (from_x_px, from_y_px) = (rect.x_px, window.y_px + from_y);
+        pair.screen.apply(&Command::Copy { rect, from_x_px, from_y_px }).unwrap();
+        let line_y_px = if to_y == 0 { window.y_px + rect.height_px } else { window.y_px };
+        let line = Rect { y_px: line_y_px, height_px: 1, ..rect };
+        pair.screen.set(&line, &text(&line, 99 + u32::from(from_y)));
+        let whole_text = 500 * 400 / 8;
+        pair.send(&[window]);
+        assert!(pair.kinds().contains(&"COPY"), "{:?}", pair.kinds());
+        assert!(pair.payload_bytes() < whole_text / 4, "{}", pair.payload_bytes());
+    }
+}
+
+#[test]
+fn a_dragged_window_is_a_copy() {
+    let mut pair = Pair::new(Size::new(800, 600).unwrap());
+    let background = pair.whole();
+    pair.screen.apply(&Command::Fill { rect: background, color: [90, 60, 30, 0] }).unwrap();
+    let before = pair.screen.clone();
+    let mut window = Rect::new(100, 80, 300, 200);
+    let content = noise(&window, 3);
+    pair.screen.set(&window, &content);
+    pair.send(&[background]);
+    for (x_px, y_px) in [(111, 93), (60, 200), (400, 150)] {
+        let old = window;
+        window = Rect { x_px, y_px, ..window };
+        pair.screen = before.clone();
+        pair.screen.set(&window, &content);
+        pair.send(&[old.union(&window)]);
+        assert!(pair.kinds().contains(&"COPY"), "{:?}", pair.kinds());
+        assert!(pair.payload_bytes() < 300 * 200, "{}", pair.payload_bytes());
+    }
+}
+
+#[test]
+fn a_picture_too_large_for_a_frame_comes_in_several() {
+    let size = Size::new(8192, 1800).unwrap();
+    let mut screen = Framebuffer::new(size);
+    let whole = Rect::whole(size);
+    screen.set(&whole, &noise(&whole, 9));
+    let (mut encoder, mut dtu) = (Encoder::new(size), Framebuffer::new(size));
+    let mut frames = 0;
+    let mut patches = vec![Patch { rect: whole, pixels: screen.pixels() }];
+    while encoder.is_behind() {
+        let mut bytes = 0;
+        for command in encoder.encode(&patches) {
+            if let Command::Set { payload, .. } = &command {
+                bytes += payload.len();
+            }
+            dtu.apply(&command).unwrap();
+        }
+        assert!(bytes < FRAME_BYTES_MAX);
+        patches.clear();
+        frames += 1;
+    }
+    assert!(frames > 1);
+    assert!(dtu == screen);
+}
+
+#[test]
+fn patches_that_do_not_fit_are_left_out() {
+    let mut encoder = Encoder::new(Size::new(64, 64).unwrap());
+    let pixels = vec![1; 64 * 65 * 4];
+    let outside = Patch { rect: Rect::new(1, 0, 64, 65), pixels: &pixels };
+    let short = Patch { rect: Rect::new(0, 0, 64, 64), pixels: &pixels[..100] };
+    let commands = encoder.encode(&[outside, short]);
+    assert_eq!(commands.len(), 2, "only SIZE and the first FILL");
+}
+
+/// Something that happens on a screen; coordinates are cut to its size.
+#[derive(Debug, Clone)]
+enum Happening {
+    Noise(Rect, u32),
+    Text(Rect, u32),
+    Fill(Rect, u8),
+    Move(Rect, u16, u16),
+    Resize(u16, u16),
+}
+
+fn rects() -> impl Strategy<Value = Rect> {
+    (0..300u16, 0..300u16, 1..300u16, 1..300u16).prop_map(|(x, y, w, h)| Rect::new(x, y, w, h))
+}
+
+fn happenings() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        (rects(), any::<u32>()).prop_map(|(rect, seed)| Happening::Noise(rect, seed)),
+        (rects(), any::<u32>()).prop_map(|(rect, seed)| Happening::Text(rect, seed)),
+        (rects(), any::<u8>()).prop_map(|(rect, color)| Happening::Fill(rect, color)),
+        (rects(), 0..300u16, 0..300u16).prop_map(|(rect, x, y)| Happening::Move(rect, x, y)),
+        (16..320u16, 16..320u16).prop_map(|(w, h)| Happening::Resize(w, h)),
+    ]
+}
+
+/// Lets it happen; gives what it touched.
+fn happen(pair: &mut Pair, happening: &Happening) -> Option<Rect> {
+    let whole = pair.whole();
+    match happening {
+        Happening::Noise(rect, seed) => {
+            let rect = rect.intersection(&whole)?;
+            pair.screen.set(&rect, &noise(&rect, *seed));
+            Some(rect)
+        }
+        Happening::Text(rect, seed) => {
+            let rect = rect.intersection(&whole)?;
+            pair.screen.set(&rect, &text(&rect, *seed));
+            Some(rect)
+        }
+        Happening::Fill(rect, color) => {
+            let rect = rect.intersection(&whole)?;
+            pair.screen.apply(&Command::Fill { rect, color: [*color, 0, 9, 0] }).unwrap();
+            Some(rect)
+        }
+        Happening::Move(rect, x_px, y_px) => {
+            let to = rect.intersection(&whole)?;
+            let (from_x_px, from_y_px) = (
+                *x_px.min(&(whole.width_px - to.width_px)),
+                *y_px.min(&(whole.height_px - to.height_px)),
+            );
+            pair.screen.apply(&Command::Copy { rect: to, from_x_px, from_y_px }).unwrap();
+            Some(to)
+        }
+        Happening::Resize(width, height) => {
+            let size = Size::new(*width, *height).unwrap();
+            pair.screen.apply(&Command::Size(size)).unwrap();
+            pair.encoder.resize(size);
+            Some(Rect::whole(size))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_dtus_picture_is_the_screens_after_every_frame(
+        width in 16..320u16,
+        height in 16..320u16,
+        frames in prop::collection::vec(prop::collection::vec(happenings(), 0..4), 1..8),
+    ) {
+        let mut pair = Pair::new(Size::new(width, height).unwrap());
+        for frame in frames {
+            let mut damage: Vec<Rect> =
+                frame.iter().filter_map(|happening| happen(&mut pair, happening)).collect();
+            // What was damaged before the screen shrank is cut, as X does.
+            let whole = pair.whole();
+            damage = damage.iter().filter_map(|rect| rect.intersection(&whole)).collect();
+            if frame.iter().any(|happening| matches!(happening, Happening::Resize(..))) {
+                damage = vec![whole];
+            }
+            pair.send(&damage);
+        }
+    }
+}
