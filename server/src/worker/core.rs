@@ -348,7 +348,11 @@ impl Core {
     fn resumes(&self, dtu: DtuId, ticket: &Ticket) -> Option<InputDone> {
         let last = self.last?;
         let same = last.dtu == dtu && last.insert == ticket.insert;
-        (same && last.state != AttachmentState::Over).then_some(self.position)
+        // If nothing of that attachment was put in, the position is still an
+        // earlier one's.
+        let seq = if self.position.attachment == last.number { self.position.seq } else { 0 };
+        let done = InputDone { attachment: last.number, seq };
+        (same && last.state != AttachmentState::Over).then_some(done)
     }
 
     /// Numbers grow over workers, also if the keeper did not hear of the last.
@@ -488,3 +492,7 @@ fn name(message: &ToSession) -> &'static str {
         ToSession::Unknown(_) => "a message of a newer version",
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;
