@@ -354,6 +354,10 @@ impl Connection {
         if refused.code == RefusalCode::TicketRefused {
             present.resume = None;
         }
+        let at_once = matches!(refused.code, RefusalCode::TicketRefused | RefusalCode::NotHere);
+        if !at_once {
+            present.failures = present.failures.max(1);
+        }
         let again = match refused.code {
             RefusalCode::TicketRefused | RefusalCode::NotHere => present.refusals <= REFUSALS_MAX,
             RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved => true,

@@ -94,7 +94,9 @@ impl Search {
             // What is listed stays; of the others the worst makes room.
             let worst = self.candidates.iter().enumerate().max_by_key(|(_, c)| (c.via, c.failures));
             match worst {
-                Some((index, worst)) if worst.via >= via && worst.via != Via::Listed => {
+                Some((index, worst))
+                    if worst.via != Via::Listed && (worst.via > via || worst.failures > 0) =>
+                {
                     self.candidates.remove(index);
                 }
                 _ => return false,

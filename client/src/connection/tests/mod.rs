@@ -86,6 +86,10 @@ struct Dtu {
     /// True while a display link is open that was not closed again.
     display_open: bool,
     attachments: u64,
+    /// The session of the display link that was opened last.
+    opened: Option<(SessionId, Epoch)>,
+    /// When the server says `Alive` next, if it is alive.
+    alive_ms: u64,
 }
 
 impl Dtu {
@@ -111,6 +115,8 @@ impl Dtu {
             display: LinkId(0),
             display_open: false,
             attachments: 0,
+            opened: None,
+            alive_ms: 0,
         };
         dtu.event(Event::Window(FromWindow::Ready { size: size(), keymap: Keymap::default() }));
         dtu
@@ -135,8 +141,9 @@ impl Dtu {
                 Action::ToWindow(ToWindow::View(view)) => self.view = Some(view.clone()),
                 Action::Log(event) => self.logged.push(event.clone()),
                 Action::OpenControl { link, .. } => self.control = *link,
-                Action::OpenDisplay { link, .. } => {
+                Action::OpenDisplay { link, session, epoch, .. } => {
                     assert!(!self.display_open, "two sessions at a time");
+                    self.opened = Some((*session, *epoch));
                     (self.display, self.display_open) = (*link, true);
                 }
                 Action::CloseDisplay { link, .. } if *link == self.display => {
@@ -162,13 +169,13 @@ impl Dtu {
     /// `Alive` every 100 ms if `alive`.
     fn pass(&mut self, ms: u64, alive: bool) {
         let end_ms = self.now_ms + ms;
-        let mut alive_ms = self.now_ms + 100;
+        self.alive_ms = self.alive_ms.clamp(self.now_ms, self.now_ms + 100);
         while self.now_ms < end_ms {
             let wake_ms = self.connection.wake_ms().unwrap_or(end_ms).max(self.now_ms + 1);
-            let beat_ms = if alive { alive_ms } else { end_ms };
+            let beat_ms = if alive { self.alive_ms.max(self.now_ms + 1) } else { end_ms };
             self.now_ms = wake_ms.min(beat_ms).min(end_ms);
-            if alive && self.now_ms >= alive_ms {
-                alive_ms += 100;
+            if alive && self.now_ms >= self.alive_ms {
+                self.alive_ms = self.now_ms + 100;
                 self.control(Alive { seq: 0, resume: None });
             }
             self.event(Event::Tick);
@@ -271,11 +278,7 @@ impl Dtu {
     }
 
     fn opened_session(&self) -> (SessionId, Epoch) {
-        let opened = self.done.iter().rev().find_map(|action| match action {
-            Action::OpenDisplay { session, epoch, .. } => Some((*session, *epoch)),
-            _ => None,
-        });
-        opened.expect("a display link was opened")
+        self.opened.expect("a display link was opened")
     }
 
     fn frame(&mut self, number: u64) {
