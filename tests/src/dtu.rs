@@ -1,7 +1,7 @@
 //! A DTU on a private screen: the real program, its window and its event log.
 
 use crate::events::{Event, EventLog};
-use crate::glyphs::Word;
+use crate::glyphs::{Word, XTERM_FONT};
 use crate::keys::Keyboard;
 use crate::picture::Picture;
 use crate::process::Process;
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use x11rb::protocol::xproto::Window;
 
@@ -23,12 +24,14 @@ pub struct DtuOptions {
     pub name: String,
     /// `--token`.
     pub token: String,
-    /// `--keymap`.
-    pub keymap: String,
+    /// `--keymap`; detected if not given.
+    pub keymap: Option<String>,
     /// `--size`.
     pub size_px: (u16, u16),
     /// Where its window goes.
     pub place_px: (i32, i32),
+    /// The font of its session's terminals, for who looks for words.
+    pub font: &'static str,
     /// The socket of the pcscd that it may talk to; none unless told.
     pub pcscd: Option<PathBuf>,
 }
@@ -39,16 +42,17 @@ impl DtuOptions {
         DtuOptions {
             name: name.to_owned(),
             token: token.to_owned(),
-            keymap: "us".to_owned(),
+            keymap: Some("us".to_owned()),
             size_px: (640, 480),
             place_px: (0, 0),
+            font: XTERM_FONT,
             pcscd: None,
         }
     }
 
     /// With another keyboard layout.
     pub fn keymap(mut self, keymap: &str) -> Self {
-        self.keymap = keymap.to_owned();
+        self.keymap = Some(keymap.to_owned());
         self
     }
 
@@ -59,6 +63,44 @@ impl DtuOptions {
     }
 }
 
+/// The command that opens a DTU on whatever display it finds; its files go
+/// into a directory of its own in `directory`.
+pub fn command(
+    mut program: Command,
+    directory: &Path,
+    servers: &[SocketAddrV4],
+    group: GroupId,
+    options: &DtuOptions,
+) -> Result<Command> {
+    let files = private(&files(directory, &options.name))?;
+    for server in servers {
+        program.arg("--server").arg(server.to_string());
+    }
+    let (width_px, height_px) = options.size_px;
+    program
+        .args(["--token", &options.token, "--group", &group.to_string()])
+        .args(["--size", &format!("{width_px}x{height_px}")])
+        .arg("--state")
+        .arg(files.join("state"))
+        .arg("--event-log")
+        .arg(events(directory, &options.name).path())
+        .arg("--screenshot")
+        .arg(files.join("screenshot.png"));
+    if let Some(keymap) = &options.keymap {
+        program.args(["--keymap", keymap]);
+    }
+    Ok(program)
+}
+
+/// The event log of the DTU of this name.
+pub fn events(directory: &Path, name: &str) -> EventLog {
+    EventLog::new(&files(directory, name).join("events.jsonl"))
+}
+
+fn files(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("dtu-{name}"))
+}
+
 /// A DTU and its window.
 pub struct Dtu<'a> {
     /// The program.
@@ -67,6 +109,7 @@ pub struct Dtu<'a> {
     pub events: EventLog,
     screen: &'a Screen,
     window: Window,
+    font: &'static str,
 }
 
 impl<'a> Dtu<'a> {
@@ -74,48 +117,29 @@ impl<'a> Dtu<'a> {
     pub fn open(
         screen: &'a Screen,
         directory: &Path,
-        servers: &Vec<SocketAddrV4>,
-        group: Option<GroupId>,
+        servers: &[SocketAddrV4],
+        group: GroupId,
         options: DtuOptions,
     ) -> Result<Self> {
-        let files = directory.join(format!("dtu-{}", options.name));
-        std::fs::create_dir_all(files.join("home"))?;
-        let events = EventLog::new(&files.join("events.jsonl"));
-        let mut command = programs::secluded(programs::path("afterglow")?);
-        for server in servers {
-            command.arg("--server").arg(server.to_string());
-        }
-        if let Some(group) = group {
-            command.arg("--group").arg(group.to_string());
-        }
-        let (width_px, height_px) = options.size_px;
+        let program = programs::secluded(programs::path("afterglow")?);
+        let mut command = command(program, directory, servers, group, &options)?;
+        let pcscd = options.pcscd.unwrap_or_else(|| directory.join("no-pcscd"));
+        let files = files(directory, &options.name);
         command
-            .args(["--token", &options.token, "--keymap", &options.keymap])
-            .arg("--size")
-            .arg(format!("{width_px}x{height_px}"))
-            .arg("--state")
-            .arg(files.join("state"))
-            .arg("--event-log")
-            .arg(events.path())
-            .arg("--screenshot")
-            .arg(files.join("screenshot.png"))
-            .env("HOME", files.join("home"))
+            .env("HOME", private(&files.join("home"))?)
             .env("XDG_RUNTIME_DIR", private(&files.join("runtime"))?)
-            .env(
-                "PCSCLITE_CSOCK_NAME",
-                options.pcscd.clone().unwrap_or_else(|| files.join("no-pcscd")),
-            );
+            .env("PCSCLITE_CSOCK_NAME", pcscd);
         screen.lend_to(&mut command);
         programs::draw_in_software(&mut command);
-        let log = files.join("afterglow.log");
-        let mut process = Process::spawn("afterglow", &mut command, &log)?;
+        let mut process = Process::spawn("afterglow", &mut command, &files.join("afterglow.log"))?;
         let window = wait::until("the DTU opens its window", wait::PATIENCE, || {
             process.check()?;
             screen.window_of(process.pid())
         })?;
         let (x_px, y_px) = options.place_px;
         screen.move_window(window, x_px, y_px)?;
-        let dtu = Dtu { process, events, screen, window };
+        let events = events(directory, &options.name);
+        let dtu = Dtu { process, events, screen, window, font: options.font };
         dtu.focus()?;
         Ok(dtu)
     }
@@ -147,6 +171,11 @@ impl<'a> Dtu<'a> {
         self.type_text(Keyboard::Us, &format!("{line}\n"))
     }
 
+    /// A word as its session's terminals draw it.
+    pub fn word(&self, text: &str) -> Result<Word> {
+        Word::drawn(self.screen.connection(), self.font, text)
+    }
+
     /// True if this word is to be seen.
     pub fn shows(&self, word: &Word) -> Result<bool> {
         Ok(self.picture()?.find(word).is_some())
@@ -154,7 +183,7 @@ impl<'a> Dtu<'a> {
 
     /// Waits until a word is to be seen; gives the picture.
     pub fn wait_shows(&self, text: &str) -> Result<Picture> {
-        let word = self.screen.word(text)?;
+        let word = self.word(text)?;
         let what = format!("the word {text:?} is in the window");
         let found = wait::until(&what, wait::PATIENCE, || {
             let picture = self.picture()?;
@@ -165,7 +194,7 @@ impl<'a> Dtu<'a> {
 
     /// Waits until a word is not to be seen any more; gives the picture.
     pub fn wait_hides(&self, text: &str) -> Result<Picture> {
-        let word = self.screen.word(text)?;
+        let word = self.word(text)?;
         let what = format!("the word {text:?} is gone from the window");
         let found = wait::until(&what, wait::PATIENCE, || {
             let picture = self.picture()?;

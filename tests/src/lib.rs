@@ -19,9 +19,11 @@
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
+//! | [`demo`] | the demo: the story, and a person's hands |
 //! | [`reader`] | a private card reader and the card in it |
 #![forbid(unsafe_code)]
 
+pub mod demo;
 pub mod dtu;
 pub mod events;
 pub mod glyphs;

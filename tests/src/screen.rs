@@ -1,7 +1,6 @@
 //! A private X server that DTUs open their windows on: its windows, its
 //! pixels, and hands on its keyboard and pointer (XTEST).
 
-use crate::glyphs::Word;
 use crate::keys::{Keyboard, SHIFT, Stroke};
 use crate::picture::Picture;
 use crate::process::Process;
@@ -69,6 +68,11 @@ impl Screen {
         Ok(manager)
     }
 
+    /// Another connection to the X server, for another thread.
+    pub fn connect_again(&self) -> Result<RustConnection> {
+        xauthority::connect(self.display, &self.xauthority)
+    }
+
     /// The connection to the X server.
     pub fn connection(&self) -> &RustConnection {
         &self.connection
@@ -82,11 +86,6 @@ impl Screen {
     /// The root window.
     pub fn root(&self) -> Window {
         self.connection.setup().roots[0].root
-    }
-
-    /// A word as this X server draws it.
-    pub fn word(&self, text: &str) -> Result<Word> {
-        Word::drawn(&self.connection, crate::glyphs::XTERM_FONT, text)
     }
 
     /// All that this screen shows.

@@ -12,6 +12,7 @@ use afterglow_link::certificates::Authority;
 use afterglow_wire::ids::GroupId;
 use afterglow_wire::trust::GroupKey;
 use anyhow::{Context, Result, ensure};
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 /// A desktop that is one terminal, as large as the screen, and nothing else:
@@ -108,6 +109,11 @@ impl Site {
         host.with_context(|| format!("there is no host {name}"))
     }
 
+    /// Where its hosts take DTUs.
+    pub fn control_addresses(&self) -> Vec<SocketAddrV4> {
+        self.hosts.iter().map(Host::control_address).collect()
+    }
+
     /// A private screen for DTUs.
     pub fn screen(&self, width_px: u16, height_px: u16) -> Result<Screen> {
         Screen::start(self.scratch.path(), width_px, height_px)
@@ -115,8 +121,7 @@ impl Site {
 
     /// Opens a DTU that knows this group and all of its hosts.
     pub fn dtu<'a>(&self, screen: &'a Screen, options: DtuOptions) -> Result<Dtu<'a>> {
-        let servers = self.hosts.iter().map(Host::control_address).collect();
-        Dtu::open(screen, self.scratch.path(), &servers, Some(self.group), options)
+        Dtu::open(screen, self.scratch.path(), &self.control_addresses(), self.group, options)
     }
 }
 

@@ -107,11 +107,11 @@ fn another_card_gets_a_session_of_its_own() -> Result<()> {
     let bob = site.dtu(&screen, DtuOptions::new("desk2", "soft:bob").place(650, 0))?;
     bob.wait_first_frame(0)?;
     bob.wait_shows("$ ")?;
-    ensure!(!bob.shows(&screen.word("private of ada")?)?);
+    ensure!(!bob.shows(&bob.word("private of ada")?)?);
     let session = |dtu: &Dtu<'_>| -> Result<Option<String>> {
         Ok(dtu.events.wait("attached")?.text("session").map(str::to_owned))
     };
     ensure!(session(&ada)? != session(&bob)?);
-    ensure!(ada.shows(&screen.word("private of ada")?)?, "ada's desktop is untouched");
+    ensure!(ada.shows(&ada.word("private of ada")?)?, "ada's desktop is untouched");
     site.passed()
 }

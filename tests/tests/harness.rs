@@ -1,5 +1,6 @@
 //! The tests' own eyes and hands: if these fail, the other tests say nothing.
 
+use afterglow_tests::glyphs::{Word, XTERM_FONT};
 use afterglow_tests::keys::Keyboard;
 use afterglow_tests::process::Process;
 use afterglow_tests::scratch::Scratch;
@@ -19,7 +20,8 @@ fn what_is_typed_into_an_xterm_is_found_in_its_pixels_and_nothing_else_is() -> R
         wait::until("xterm has a window", wait::PATIENCE, || screen.window_of(xterm.pid()))?;
     screen.focus(window)?;
     screen.type_text(Keyboard::Us, "Afterglow 2026\n")?;
-    let (seen, unseen) = (screen.word("Afterglow 2026")?, screen.word("Afterglow 2027")?);
+    let word = |text| Word::drawn(screen.connection(), XTERM_FONT, text);
+    let (seen, unseen) = (word("Afterglow 2026")?, word("Afterglow 2027")?);
     wait::until_true("the text is there", || Ok(screen.picture()?.find(&seen).is_some()))?;
     assert!(screen.picture()?.find(&unseen).is_none());
     assert!(!screen.picture()?.is_of_one_color());

@@ -48,7 +48,7 @@ fn the_osd_tells_and_then_a_desktop_runs_on_the_other_server() -> Result<()> {
     dtu.wait_shows("$ ")?;
     dtu.type_line("cat note")?;
     dtu.wait_shows("kept in a file")?;
-    ensure!(!dtu.shows(&screen.word("only on the screen")?)?, "these programs are new");
+    ensure!(!dtu.shows(&dtu.word("only on the screen")?)?, "these programs are new");
     let session = site.host(other)?.only_session()?;
     dtu.wait_equals(&session)?;
     site.passed()

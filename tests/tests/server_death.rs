@@ -39,7 +39,7 @@ fn the_window_goes_on_and_control_comes_back_to_the_restarted_server() -> Result
 
     let mark = dtu.events.mark()?;
     site.host(&owner)?.kill_server()?;
-    let counts = screen.word("count")?;
+    let counts = dtu.word("count")?;
     wait::throughout("the picture stays", Duration::from_secs(3), || dtu.shows(&counts))?;
     dtu.events.wait_after(mark, "server_lost", |_| true)?;
     let resumed = dtu.events.wait_after(mark, "resumed", |_| true)?;
