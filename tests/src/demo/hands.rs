@@ -15,11 +15,12 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-const HELP: &str = "\
-  1  the card goes into the first desk unit      2  into the second (opens it)
-  r  the card is taken out                       i  and put in again
-  k  kill the server process of the session      h  kill its whole host
-  s  start again what was killed                 q  quit";
+const HELP: &str = concat!(
+    "  1  the card goes into the first desk unit      2  into the second (opens it)\n",
+    "  r  the card is taken out                       i  and put in again\n",
+    "  k  kill the server process of the session      h  kill its whole host\n",
+    "  s  start again what was killed                 q  quit"
+);
 
 /// How often the event logs are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(80);

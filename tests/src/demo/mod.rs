@@ -23,18 +23,21 @@ pub mod words;
 /// The font of the demo's terminals, larger than xterm's own.
 pub const FONT: &str = "9x15";
 
-/// The demo's desktop: a window manager, a panel, a program that counts, and a
-/// terminal, which tells the host that it runs on.
+/// The demo's desktop: a window manager, a panel, and a terminal that tells the
+/// host that it runs on, and in its last line for how long it has run.
 const DESKTOP_SCRIPT: &str = r#"
 host=${AFTERGLOW_HOST_MARK%%-*}
 PS1="$host\$ "
 export PS1
 tint2 2>/dev/null &
-# Something that is seen to run on, and that is lost with its host.
-xterm -T "since the start" -geometry 16x1+440+375 -fn 9x15 -bg gray15 -fg orange -e sh -c '
-    count=0
-    while :; do printf "\r%6d seconds" $count; sleep 1; count=$((count + 1)); done' &
-exec xterm -T "a terminal on $host" -geometry 60x20+30+20 -fn 9x15 -fg gray90 -bg gray15 -e sh
+exec xterm -T "a terminal on $host" -geometry 60x20+30+20 -fn 9x15 -fg gray90 -bg gray15 -e sh -c '
+    half=0
+    while sleep 0.5; do
+        half=$((half + 1))
+        seconds=$((half / 2)).$((half % 2 * 5))
+        printf "\0337\033[20;36H\033[33mthis runs for %6s s\033[m\0338" $seconds
+    done &
+    exec sh'
 "#;
 
 /// The card that the demo carries about.

@@ -27,7 +27,7 @@ pub fn of(event: &Event) -> Option<String> {
             }
         ),
         "redirected" => format!("is sent from {} to {}", text("from"), text("to")),
-        "resumed" => format!("is in the care of {}; not a frame was missed", text("server")),
+        "resumed" => format!("is in the care of {}, and its picture goes on", text("server")),
         "taken_over" => {
             let epoch = event.number("epoch").unwrap_or(0);
             format!("learns that {} started the programs again (epoch {epoch})", text("on"))
