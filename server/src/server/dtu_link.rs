@@ -5,8 +5,8 @@ use super::placing::{self, News};
 use super::tickets::{self, Whose};
 use super::{LinkEntry, Shared, ToLink, close, complain, lock};
 use crate::auth::{Admitted, AuthError, LinkId, Verdict};
+use crate::session::act::{Act, Attachment};
 use crate::session::care::Cared;
-use crate::session::placement::{Act, Attachment};
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_wire::control::{
     Alive, Attach, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,

@@ -2,7 +2,7 @@
 //! server starts, followed while it runs.
 
 use super::{Shared, ToLink, clock, lock, placing};
-use crate::session::placement::{Confirmed, Down};
+use crate::session::act::{Confirmed, Down};
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::{FromKeeper, Status, ToKeeper};

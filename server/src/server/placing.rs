@@ -4,9 +4,8 @@ use super::start::{self, Begun};
 use super::{Shared, group_link, lock, probe};
 use crate::auth::Admitted;
 use crate::group::Ask;
-use crate::session::placement::{
-    Act, Answer, Confirmed, Down, LocalCopy, Placement, Probed, ROUND_MS, Step,
-};
+use crate::session::act::{Act, Answer, Confirmed, Down, LocalCopy, Probed, Step};
+use crate::session::placement::{Placement, ROUND_MS};
 use crate::store::{SessionRow, StoreError};
 use afterglow_wire::control::Stage;
 use afterglow_wire::ids::{Epoch, Keymap, ServerName, SessionId, Size, Token};

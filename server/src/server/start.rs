@@ -6,7 +6,7 @@
 
 use super::placing::{Screen, down};
 use super::{Shared, clock, keepers, lock, private_dir};
-use crate::session::placement::Down;
+use crate::session::act::Down;
 use crate::store::SessionRow;
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_wire::ids::{Epoch, SessionId, Size, Token, hex};

@@ -5,8 +5,10 @@
 //! | --- | --- |
 //! | [`table`] | which sessions run on this host, and which of them count |
 //! | [`placement`] | what becomes of one insert |
+//! | [`act`] | – what a placement asks and is told |
 //! | [`care`] | which DTUs go back to their session's own server, and when |
 
+pub mod act;
 pub mod care;
 pub mod placement;
 pub mod table;
