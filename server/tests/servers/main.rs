@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let filters: Vec<_> = arguments.iter().filter(|a| !a.starts_with('-')).collect();
     let chosen = |name: &str| {
         let fits = |f: &&String| if has("--exact") { *f == name } else { name.contains(*f) };
-        filters.is_empty() || filters.iter().any(|f| fits(f))
+        filters.is_empty() || filters.iter().any(fits)
     };
     let mut failed = Vec::new();
     for (name, test) in TESTS.iter().filter(|(name, _)| chosen(name)) {
