@@ -249,3 +249,134 @@ fn is_other_group(error: &LinkError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afterglow_link::certificates::{Authority, dtu_credentials, generate_dtu_key};
+    use afterglow_link::quic::{
+        Liveness, accepting_endpoint, bind_udp, connect_as, opening_endpoint,
+    };
+    use afterglow_link::tls::{Accept, server_config};
+    use afterglow_wire::control::{ALPN, Alive, Remove};
+    use afterglow_wire::ids::GroupId;
+    use afterglow_wire::trust::{GroupKey, Role};
+    use std::net::{Ipv4Addr, SocketAddrV4};
+    use tokio::task::JoinSet;
+
+    const LINK: LinkId = LinkId(1);
+
+    /// A server on loopback, and a DTU's link to it.
+    struct Pair {
+        server: quinn::Endpoint,
+        link: LinkHandle<ToServer>,
+        events: mpsc::Receiver<Event>,
+        _tasks: JoinSet<()>,
+    }
+
+    impl Pair {
+        /// The DTU accepts the server's own group, or only the one given.
+        fn new(only: Option<GroupId>) -> Self {
+            let key = GroupKey::from_file_content(&[7; 32]).unwrap();
+            let authority = Authority::of_group(&key).unwrap();
+            let role = Role::Server("mud".parse().unwrap());
+            let tls = server_config(&authority.issue(&role).unwrap(), ALPN).unwrap();
+            let socket = bind_udp(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let server = accepting_endpoint(socket, tls, Liveness::CONTROL, None).unwrap();
+            let address = match server.local_addr().unwrap() {
+                std::net::SocketAddr::V4(address) => address,
+                other => panic!("{other}"),
+            };
+            let connecting = async move {
+                let endpoint = opening_endpoint()?;
+                let key = generate_dtu_key().expect("a key");
+                let (_, credentials) = dtu_credentials(&key).expect("a certificate");
+                let accept = Accept::AnyServer { group: only };
+                connect_as(&endpoint, address, &credentials, accept, ALPN, Liveness::CONTROL).await
+            };
+            let mut tasks = JoinSet::new();
+            let (sender, events) = mpsc::channel(4);
+            let link = open::<ControlLink>(&mut tasks, LINK, connecting, sender);
+            Pair { server, link, events, _tasks: tasks }
+        }
+
+        async fn accept(&self) -> quinn::Connection {
+            self.server.accept().await.unwrap().await.unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_said_before_the_close_arrives_before_the_close() {
+        let mut pair = Pair::new(None);
+        let connection = pair.accept().await;
+        assert!(matches!(pair.events.recv().await, Some(Event::ControlOpened { .. })));
+        for insert in 1..=3 {
+            assert!(pair.link.send(Remove { insert }.into()));
+        }
+        pair.link.close("the DTU ends");
+        let (_, receive) = connection.accept_bi().await.unwrap();
+        let mut reader = MessageReader::<_, ToServer>::new(receive);
+        for insert in 1..=3 {
+            let message = reader.next().await.unwrap();
+            assert_eq!(message, Some(Remove { insert }.into()));
+        }
+        assert_eq!(reader.next().await.unwrap(), None);
+        let quinn::ConnectionError::ApplicationClosed(close) = connection.closed().await else {
+            panic!("closed without a word");
+        };
+        assert_eq!(&close.reason[..], b"the DTU ends");
+    }
+
+    #[tokio::test]
+    async fn a_server_of_another_group_is_told_from_one_that_is_not_there() {
+        let mut pair = Pair::new(Some(GroupId([9; 32])));
+        let server = pair.server.clone();
+        tokio::spawn(async move { server.accept().await?.await.ok() });
+        let event = pair.events.recv().await;
+        assert!(
+            matches!(event, Some(Event::ControlFailed { link: LINK, other_group: true, .. })),
+            "{event:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_is_found_out_and_one_that_floods_waits() {
+        let mut pair = Pair::new(None);
+        let connection = pair.accept().await;
+        assert!(matches!(pair.events.recv().await, Some(Event::ControlOpened { .. })));
+        assert!(pair.link.send(Remove { insert: 0 }.into()));
+        let (mut send, _unread) = connection.accept_bi().await.unwrap();
+        let mut sent = 0;
+        while pair.link.send(ToServer::Unknown(9)) {
+            sent += 1;
+            assert!(sent < 10_000_000, "nothing stops the queue");
+            if sent % 512 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        // The other way: nobody takes the events, so the flood stops.
+        let alive = ToDtu::Alive(Alive { seq: 1, resume: None }).encode_framed();
+        let flood = async {
+            loop {
+                send.write_all(&alive.repeat(1000)).await.unwrap();
+            }
+        };
+        let flooded = tokio::time::timeout(Duration::from_secs(1), flood).await;
+        assert!(flooded.is_err(), "the flood was taken without end");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_breaks_the_protocol_is_closed_and_told() {
+        let mut pair = Pair::new(None);
+        let connection = pair.accept().await;
+        assert!(matches!(pair.events.recv().await, Some(Event::ControlOpened { .. })));
+        assert!(pair.link.send(Remove { insert: 0 }.into()));
+        let (mut send, _receive) = connection.accept_bi().await.unwrap();
+        send.write_all(&[0xFF; 64]).await.unwrap();
+        let event = pair.events.recv().await;
+        assert!(
+            matches!(&event, Some(Event::ControlClosed { why, .. }) if why.contains("protocol")),
+            "{event:?}"
+        );
+    }
+}

@@ -8,6 +8,7 @@ mod frames;
 mod races;
 
 use super::*;
+use crate::token;
 use crate::view::{Badge, Panel, Picture};
 use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::control::*;
