@@ -22,7 +22,7 @@ const STRANGERS_MAX: usize = 32;
 const STRANGERS_TRUSTED: usize = 8;
 /// How long a connection has for its handshake and its first message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(5);
-/// How long a last message may take to arrive.
+/// How long a peer has to read its last message and close.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Messages that may wait to be sent. Frames are at most two by their pacing;
 /// the others are answers.
@@ -177,7 +177,7 @@ impl Link {
         }
         let why = tokio::select! {
             why = self.read(&mut reader) => why,
-            why = write(sending, outgoing, done) => why,
+            why = write(&connection, sending, outgoing, done) => why,
         };
         connection.close(0u32.into(), b"");
         why
@@ -212,6 +212,7 @@ struct Open {
 }
 
 async fn write(
+    connection: &Connection,
     mut stream: SendStream,
     mut outgoing: mpsc::Receiver<Outgoing>,
     mut done: watch::Receiver<Option<InputDone>>,
@@ -231,7 +232,7 @@ async fn write(
             next = outgoing.recv() => match next {
                 Some(Outgoing::Parts(mut parts)) => stream.write_all_chunks(&mut parts).await,
                 Some(Outgoing::Farewell(farewell)) => {
-                    let _ = timeout(FAREWELL, say_farewell(&mut stream, farewell)).await;
+                    let _ = timeout(FAREWELL, say_farewell(connection, &mut stream, farewell)).await;
                     return "closed by us".to_owned();
                 }
                 None => return "given up by us".to_owned(),
@@ -243,14 +244,15 @@ async fn write(
     }
 }
 
-async fn say_farewell(stream: &mut SendStream, farewell: Option<Bytes>) {
+async fn say_farewell(connection: &Connection, stream: &mut SendStream, farewell: Option<Bytes>) {
     if let Some(farewell) = farewell
         && stream.write_all(&farewell).await.is_err()
     {
         return;
     }
-    // Closing at once would throw away what is on its way.
+    // Closing at once could come before the peer has read what it was told;
+    // it closes when it has.
     if stream.finish().is_ok() {
-        let _ = stream.stopped().await;
+        connection.closed().await;
     }
 }

@@ -1,6 +1,7 @@
 //! Who may attach, and what happens when DTUs, workers and links come and go.
 
-use crate::harness::{Dtu, Link, Options, PATIENCE, Session, group_key, wait_for};
+use crate::dtu::{Dtu, Link};
+use crate::harness::{Options, PATIENCE, Session, group_key, wait_for};
 use afterglow_link::certificates::Authority;
 use afterglow_wire::control::Remove;
 use afterglow_wire::display::{DetachReason, FromSession, InputDone, Probe};

@@ -1,6 +1,7 @@
 //! How sessions end, and that nothing of them stays.
 
-use crate::harness::{Dtu, Options, Session};
+use crate::dtu::Dtu;
+use crate::harness::{Options, Session};
 use afterglow_wire::display::DetachReason;
 use afterglow_wire::local::End;
 use rustix::process::{Pid, Signal, kill_process};

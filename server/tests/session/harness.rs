@@ -1,18 +1,14 @@
-//! A real session for tests: a keeper with its X server and programs, and
-//! DTUs that speak the display link to it.
+//! A real session for tests: a keeper with its X server and programs.
 
-use afterglow_link::certificates::{Authority, Credentials, dtu_credentials, generate_dtu_key};
+use crate::dtu::{Dtu, Link, Shown};
+use afterglow_link::certificates::{Authority, Credentials};
 use afterglow_link::quic::{Liveness, connect_as, opening_endpoint};
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_link::tls::Accept;
 use afterglow_wire::codec::Message as _;
-use afterglow_wire::command::{Command as DisplayCommand, CursorShape};
-use afterglow_wire::display::{
-    ALPN, AttachDisplay, Attached, Detached, FrameShown, FromSession, Input, InputDone, ToSession,
-};
+use afterglow_wire::display::{ALPN, AttachDisplay, Detached, FromSession};
 use afterglow_wire::framebuffer::Framebuffer;
-use afterglow_wire::ids::{DtuId, Epoch, SessionId, Size, Token, TokenKind};
-use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::ids::{Epoch, SessionId, Size, Token, TokenKind};
 use afterglow_wire::local::{
     Clocks, CommandLine, Der, FromKeeper, SessionSpec, Started, Status, ToKeeper,
 };
@@ -179,7 +175,6 @@ impl Session {
             reader: MessageReader::new(receiving),
             writer: MessageWriter::new(sending),
             connection,
-            _endpoint: endpoint,
         }
     }
 
@@ -366,144 +361,5 @@ impl Server {
                 other => panic!("{other:?}"),
             }
         }
-    }
-}
-
-/// Who a DTU is.
-pub struct Dtu {
-    pub id: DtuId,
-    pub credentials: Credentials,
-    pub name: String,
-    pub screen: Size,
-    pub keymap: &'static str,
-}
-
-impl Dtu {
-    pub fn new(name: &str) -> Dtu {
-        let (id, credentials) = dtu_credentials(&generate_dtu_key().unwrap()).unwrap();
-        let screen = Size::new(640, 480).unwrap();
-        Dtu { id, credentials, name: name.into(), screen, keymap: "us" }
-    }
-}
-
-/// An open display link.
-pub struct Link {
-    pub reader: MessageReader<quinn::RecvStream, FromSession>,
-    pub writer: MessageWriter<quinn::SendStream, ToSession>,
-    pub connection: quinn::Connection,
-    _endpoint: quinn::Endpoint,
-}
-
-impl Link {
-    pub async fn next(&mut self) -> Option<FromSession> {
-        timeout(PATIENCE, self.reader.next()).await.expect("the session says nothing").unwrap()
-    }
-}
-
-/// A DTU that shows a session.
-pub struct Shown {
-    pub link: Link,
-    pub attached: Attached,
-    pub picture: Framebuffer,
-    pub cursor: Option<CursorShape>,
-    pub input_done: Option<InputDone>,
-    pub frames: u64,
-    /// Frames are acknowledged as they come.
-    pub acknowledges: bool,
-    next_seq: u64,
-}
-
-impl Shown {
-    fn new(link: Link, attached: Attached) -> Self {
-        // Wrong on purpose: the first frame must not count on anything.
-        let mut picture = Framebuffer::new(Size::new(800, 700).unwrap());
-        picture.pixels_mut().fill(99);
-        Shown {
-            link,
-            attached,
-            picture,
-            cursor: None,
-            input_done: None,
-            frames: 0,
-            acknowledges: true,
-            next_seq: 1,
-        }
-    }
-
-    /// Takes one message; `Some` if it is the last.
-    pub async fn step(&mut self) -> Option<Detached> {
-        match self.link.next().await {
-            Some(FromSession::Frame(part)) => {
-                assert_eq!(part.number, self.frames + 1);
-                for command in &part.commands {
-                    self.picture.apply(command).unwrap();
-                    if let DisplayCommand::Cursor(shape) = command {
-                        self.cursor = Some(shape.clone());
-                    }
-                }
-                if part.last {
-                    self.frames = part.number;
-                    if self.acknowledges {
-                        let shown = FrameShown { number: part.number };
-                        self.link.writer.send(shown).await.unwrap();
-                    }
-                }
-                None
-            }
-            Some(FromSession::InputDone(done)) => {
-                self.input_done = Some(done);
-                None
-            }
-            Some(FromSession::Detached(detached)) => Some(detached),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    /// Takes messages until the DTU's picture is what the X server shows.
-    pub async fn until_equal(&mut self, session: &Session) {
-        let display = session.wait_for_file("display").await;
-        let x = session.x_connection(&display);
-        let until = Instant::now() + PATIENCE;
-        while self.frames == 0 || self.picture != x_picture(&x) {
-            assert!(Instant::now() < until, "the pictures never became equal");
-            // The X server may have drawn after the last frame.
-            let _ = timeout(Duration::from_millis(50), self.step()).await;
-        }
-    }
-
-    pub async fn until_detached(&mut self) -> Detached {
-        loop {
-            if let Some(detached) = self.step().await {
-                return detached;
-            }
-        }
-    }
-
-    pub async fn until_input_done(&mut self) {
-        while self.input_done.map_or(0, |done| done.seq) + 1 < self.next_seq {
-            assert!(self.step().await.is_none());
-        }
-    }
-
-    pub async fn input(&mut self, events: &[InputEvent]) {
-        let input = Input {
-            attachment: self.attached.attachment,
-            first_seq: self.next_seq,
-            events: events.iter().copied().collect(),
-        };
-        self.next_seq += events.len() as u64;
-        self.link.writer.send(input).await.unwrap();
-    }
-
-    /// Presses and releases keys, one after the other.
-    pub async fn tap(&mut self, scancodes: &[u8]) {
-        let events: Vec<InputEvent> = scancodes
-            .iter()
-            .flat_map(|scancode| {
-                [KeyAction::Press, KeyAction::Release]
-                    .map(|action| InputEvent::Key { scancode: *scancode, action })
-            })
-            .collect();
-        self.input(&events).await;
     }
 }

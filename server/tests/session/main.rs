@@ -2,6 +2,7 @@
 //! link, and a DTU without a window.
 
 mod attaching;
+mod dtu;
 mod ending;
 mod harness;
 mod showing;

@@ -1,6 +1,7 @@
 //! What a DTU sees and types.
 
-use crate::harness::{Dtu, Options, Session, wait_for};
+use crate::dtu::Dtu;
+use crate::harness::{Options, Session, wait_for};
 use afterglow_wire::display::{Layout, Resize};
 use afterglow_wire::ids::Size;
 use afterglow_wire::input::InputEvent;
