@@ -3,6 +3,8 @@
 
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_wire::local::{Ended, FromKeeper, Status, ToKeeper};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,9 +30,20 @@ pub struct Standing {
 pub fn listen(path: &Path) -> std::io::Result<UnixListener> {
     // The directory is the session's own, so what is there is left over.
     let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path)?;
+    let listener = bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Binds by way of the opened directory: a socket's path may have 107 bytes at
+/// most, and a session's directory may lie deeper than that.
+fn bind(path: &Path) -> std::io::Result<UnixListener> {
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return UnixListener::bind(path);
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let dir = rustix::fs::open(dir, flags, Mode::empty())?;
+    UnixListener::bind(Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name))
 }
 
 /// Serves the socket for ever.
