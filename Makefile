@@ -29,9 +29,11 @@ test:
 fmt:
 	cargo fmt --all --check
 
+# The documentation is for those who work on the code, so it has private items.
 lint:
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc $(LOCKED) --workspace --no-deps
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
+		cargo doc $(LOCKED) --workspace --no-deps --document-private-items
 
 # The end-to-end tests run the programs, so these are built first.
 build:

@@ -403,9 +403,10 @@ fn policy(text: String) -> Result<Policy, String> {
     }
 }
 
-/// A window manager with a panel and a terminal.
+/// A window manager with a background, a panel and a terminal.
 pub fn default_desktop() -> Vec<String> {
-    ["openbox", "--startup", "sh -c 'tint2 & exec xterm'"].map(String::from).to_vec()
+    let startup = "sh -c 'xsetroot -solid steelblue4; tint2 & exec xterm'";
+    ["openbox", "--startup", startup].map(String::from).to_vec()
 }
 
 fn default_size_max() -> Size {

@@ -112,7 +112,7 @@ pub enum Event {
     Token(token::Event),
     /// The window says something.
     Window(FromWindow),
-    /// The time that [`Connection::wake_ms`] named has come, and nothing else
+    /// The time that [`super::Connection::wake_ms`] named has come, and nothing else
     /// waits to be handled.
     Tick,
     /// The DTU is to end.

@@ -29,6 +29,7 @@ const DESKTOP_SCRIPT: &str = r#"
 host=${AFTERGLOW_HOST_MARK%%-*}
 PS1="$host\$ "
 export PS1
+xsetroot -solid steelblue4
 tint2 2>/dev/null &
 exec xterm -T "a terminal on $host" -geometry 60x20+30+20 -fn 9x15 -fg gray90 -bg gray15 -e sh -c '
     half=0
