@@ -5,13 +5,13 @@
 //!
 //! | module | what it decides |
 //! | --- | --- |
-//! | [`events`] | nothing: it is what comes in and what goes out |
-//! | [`search`] | which server to try next, and when to look for more |
-//! | [`control`] | the control link: open, greet, suspect, lose |
-//! | [`insert`] | the token: insert, challenge, redirect, attach, remove |
-//! | [`display`] | the display link: attach, frames, loss |
-//! | [`input`] | what of the user's input is sent, kept and sent again |
-//! | [`view`] | what the user sees of all that |
+//! | `events` | nothing: it is what comes in and what goes out |
+//! | `search` | which server to try next, and when to look for more |
+//! | `control` | the control link: open, greet, suspect, lose |
+//! | `insert` | the token: insert, challenge, redirect, attach, remove |
+//! | `display` | the display link: attach, frames, loss |
+//! | `input` | what of the user's input is sent, kept and sent again |
+//! | `view` | what the user sees of all that |
 //!
 //! What always holds: at most one session is shown, and of its copies only the
 //! highest epoch that was seen; a removed token detaches and blanks at once,
