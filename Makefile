@@ -5,12 +5,14 @@
 #   make snapshots  record the golden pictures again
 #   make fmt lint   only these parts of `make test`
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
-#   make fuzz       build the fuzz targets (needs nightly Rust and cargo-fuzz)
+#   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
+#                   (needs nightly Rust and cargo-fuzz)
 
 SHELL := /bin/sh
 # Cargo builds here, wherever the variable points.
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 LOCKED := --locked
+FUZZ_SECS ?= 10
 
 .PHONY: demo test fmt lint build check snapshots deny fuzz
 
@@ -48,7 +50,7 @@ check:
 	cargo test $(LOCKED) --workspace --doc
 
 snapshots:
-	AFTERGLOW_SNAPSHOTS=record cargo test $(LOCKED) -p afterglow-client --test '*'
+	AFTERGLOW_RECORD_SNAPSHOTS=1 cargo test $(LOCKED) --workspace --test snapshots
 
 deny:
 	@cargo deny --version >/dev/null 2>&1 || \
@@ -61,3 +63,7 @@ fuzz:
 	@cargo +nightly fuzz --version >/dev/null 2>&1 || \
 		{ echo "afterglow: cargo-fuzz is missing: run 'cargo install --locked cargo-fuzz'." >&2; exit 1; }
 	cd wire && cargo +nightly fuzz build
+	@cd wire && for target in $$(cargo +nightly fuzz list); do \
+		echo "fuzz: $$target, $(FUZZ_SECS) s"; \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECS) -verbosity=0 -print_final_stats=0 || exit 1; \
+	done

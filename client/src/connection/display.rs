@@ -305,9 +305,13 @@ impl Connection {
             let until_ms = self.now_ms + RESTARTED_SHOWN_MS;
             self.restarted = Some((host.clone(), attach.notice.clone(), until_ms));
         }
-        self.shown = Some(Shown { session, epoch, host, lost_ms: None });
+        let replaced = self.shown.replace(Shown { session, epoch, host, lost_ms: None });
         self.act(Action::ToWindow(ToWindow::Attached { session, epoch }));
-        self.tell_view();
+        // A dimmed picture stays dimmed until the new one is there, so that an
+        // old one is never seen as if it were live.
+        if replaced.is_none() {
+            self.tell_view();
+        }
     }
 
     pub(super) fn frame_shown(&mut self, window_number: u64) {

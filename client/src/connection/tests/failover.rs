@@ -179,6 +179,10 @@ fn a_lost_host_is_told_and_its_session_taken_over() {
     assert_eq!(dtu.picture(), Picture::Dimmed);
     dtu.session_comes(None);
     assert_eq!(dtu.picture(), Picture::Live);
+    let frame = |action: &Action| matches!(action, Action::ToWindow(ToWindow::Frame { .. }));
+    let live = |action: &Action| matches!(action, Action::ToWindow(ToWindow::View(view)) if view.picture == Picture::Live);
+    let actions = &dtu.done;
+    assert!(actions.iter().position(frame) < actions.iter().position(live), "{actions:?}");
     assert!(matches!(dtu.panel(), Some(Panel::Restarted { on, .. }) if *on == name("host05")));
     // The old desktop's input is not the new one's; new input is.
     let input = |message: &ToSession| matches!(message, ToSession::Input(_));
