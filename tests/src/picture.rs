@@ -86,6 +86,12 @@ impl Picture {
         sum as f64 / (self.pixels.len() * 3) as f64
     }
 
+    /// How many pixels are nearly white, as the OSD's letters are and nothing
+    /// of a dimmed picture is.
+    pub fn bright_pixels(&self) -> usize {
+        self.to_rgb().pixels().filter(|pixel| pixel.0.iter().all(|value| *value > 230)).count()
+    }
+
     /// As `image` knows it.
     pub fn to_rgb(&self) -> image::RgbImage {
         image::RgbImage::from_fn(self.width_px as u32, self.height_px as u32, |x, y| {

@@ -28,7 +28,8 @@ pub fn set_style(context: &egui::Context) {
     });
 }
 
-/// A card in the middle of the screen.
+/// A card in the middle of the screen. It is there at once: who lost their
+/// desktop is to know why in the same moment.
 pub fn card(
     context: &egui::Context,
     card: &Card,
@@ -39,6 +40,7 @@ pub fn card(
     let screen = context.content_rect();
     let width = CARD_WIDTH.min(screen.width() - 32.0).max(120.0);
     egui::Area::new(egui::Id::unique("card"))
+        .fade_in(false)
         .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
         .movable(false)
         .show(context, |ui| {
@@ -164,6 +166,7 @@ fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
 /// A small word in the upper right corner.
 pub fn badge(context: &egui::Context, text: &str) {
     egui::Area::new(egui::Id::unique("badge"))
+        .fade_in(false)
         .anchor(Align2::RIGHT_TOP, egui::vec2(-12.0, 12.0))
         .interactable(false)
         .show(context, |ui| {

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// How long the picture is watched after the server process was killed.
 const WATCH: Duration = Duration::from_millis(2500);
+/// Fewer nearly white pixels than this are not a panel's words.
+const LETTERS_PIXELS_MIN: usize = 100;
 
 struct Story<'a, 's> {
     site: &'a mut Site,
@@ -161,11 +163,12 @@ impl<'s> Story<'_, 's> {
         desk.events.wait_after(mark, "view", |view| {
             view.text("picture") == Some("dimmed") && view.text("panel").is_some()
         })?;
-        // Darker, and neither black nor a new desktop.
-        let osd = wait::until("the picture is dimmed", wait::PATIENCE, || {
+        // Darker, neither black nor a new desktop, and bright letters on it.
+        let osd = wait::until("the picture is dimmed under a panel", wait::PATIENCE, || {
             let picture = desk.picture()?;
             let (now, then) = (picture.brightness(), before.brightness());
-            Ok((now < 0.8 * then && !picture.is_of_one_color()).then_some(picture))
+            let told = picture.bright_pixels() > LETTERS_PIXELS_MIN;
+            Ok((now < 0.8 * then && told).then_some(picture))
         })?;
         self.step("the last picture, dimmed, and what is happening");
         self.keep("host-killed", &osd)?;
