@@ -16,7 +16,7 @@ target=${CARGO_TARGET_DIR:-$root/target}
 # What building needs beside a compiler, what a session runs, what the DTU's
 # window loads. The tests need the same.
 build_packages="pkg-config libpcsclite-dev"
-session_packages="xvfb x11-xkb-utils x11-xserver-utils xkb-data xfonts-base openbox tint2 xterm"
+session_packages="xvfb dbus x11-xkb-utils x11-xserver-utils xkb-data xfonts-base openbox tint2 xterm"
 window_packages="libxkbcommon0 libxkbcommon-x11-0 libxcb-xkb1 libx11-xcb1 libxcursor1 libxi6
     libxrandr2 libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri"
 # A reader in software listens on every address, and a person's own pcscd is
