@@ -25,7 +25,17 @@ pub async fn silent_clients_do_not_hurt_and_are_sent_away() {
     let silent = std::sync::Arc::new(silent);
     for _ in 0..200 {
         let (silent, control) = (silent.clone(), servers[0].control);
-        connecting.spawn(async move { silent.connect(control, ALPN).await });
+        connecting.spawn(async move {
+            // On a busy machine 200 handshakes at once may outlast the time
+            // that a client gives one: who timed out comes again.
+            let mut connection = silent.connect(control, ALPN).await;
+            for _ in 0..3 {
+                if connection.is_err() {
+                    connection = silent.connect(control, ALPN).await;
+                }
+            }
+            connection
+        });
     }
     // Whoever has something to say gets in beside them.
     let mut link = Dtu::new(&group).link(&servers[0]).await;
