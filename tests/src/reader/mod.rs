@@ -23,6 +23,7 @@ pub struct Reader {
     words: ChildStdin,
     answers: BufReader<ChildStdout>,
     socket: PathBuf,
+    log: PathBuf,
 }
 
 impl Reader {
@@ -30,18 +31,19 @@ impl Reader {
     pub fn start(directory: &Path) -> Result<Self> {
         let directory = crate::dtu::private(&directory.join("reader"))?;
         let helper = programs::path("afterglow-test-reader")?;
+        let log = directory.join("reader.log");
         let mut command = namespaces()?;
         command
             .arg(helper)
             .arg(&directory)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(std::fs::File::create(directory.join("reader.log"))?);
+            .stderr(std::fs::File::create(&log)?);
         let mut helper = command.spawn().context("cannot start the private reader")?;
         let words = helper.stdin.take().context("its standard input is a pipe")?;
         let answers = BufReader::new(helper.stdout.take().context("its output is a pipe")?);
         let socket = directory.join("run/pcscd.comm");
-        let mut reader = Reader { helper, words, answers, socket };
+        let mut reader = Reader { helper, words, answers, socket, log };
         reader.say("start")?;
         Ok(reader)
     }
@@ -77,6 +79,11 @@ impl Reader {
         self.answers.read_line(&mut answer)?;
         match answer.trim() {
             "done" => Ok(()),
+            // It ended, and said why to its log alone.
+            "" => {
+                let why = std::fs::read_to_string(&self.log).unwrap_or_default();
+                bail!("the private reader cannot {word}: {}", why.trim())
+            }
             answer => bail!("the private reader cannot {word}: {answer}"),
         }
     }
