@@ -14,6 +14,12 @@ use crate::trust::MessageKey;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 
+/// Where host messages and serverQs go by multicast, on every interface: an
+/// address of the organisation's own (RFC 2365), so it leaves no site.
+pub const MULTICAST: Ipv4Addr = Ipv4Addr::new(239, 255, 70, 9);
+/// The port of all group messages, unless it is configured otherwise.
+pub const PORT: u16 = 7009;
+
 /// Why a datagram is not a group message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupMessageError {

@@ -13,6 +13,7 @@
 //! | [`local`] | messages between a server and the sessions on its host |
 //! | [`group`] | the group's text messages, and their HMAC-SHA1 signature |
 //! | [`ticket`] | signed permissions: attach, redirect, resume |
+//! | [`guard`] | the checks that a simulation can take away, to show that it notices |
 //! | [`trust`] | what the group key yields, and the names in certificates |
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ pub mod control;
 pub mod display;
 pub mod framebuffer;
 pub mod group;
+pub mod guard;
 pub mod ids;
 pub mod input;
 pub mod limits;
