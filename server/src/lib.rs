@@ -5,6 +5,7 @@
 //! | [`config`] | `afterglow.toml` |
 //! | [`init`] | `afterglow-server init` |
 //! | [`server`] | `afterglow-server run`: the shell around the decisions |
+//! | [`core`] | all of a server's decisions, composed (no I/O) |
 //! | [`group`] | group manager: who is there, who has a token's session (no I/O) |
 //! | [`auth`] | authentication manager: is a token legitimate (no I/O) |
 //! | [`session`] | session manager: where a token's session is to run (no I/O) |
@@ -16,6 +17,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod core;
 pub mod desktop;
 pub mod display;
 pub mod group;

@@ -1,0 +1,109 @@
+//! What the core is told.
+
+use crate::auth::LinkId;
+use crate::group::Present;
+use crate::store::SessionRow;
+use afterglow_wire::control::ToServer;
+use afterglow_wire::ids::{DtuId, Epoch, SessionId};
+use afterglow_wire::local::Status;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// A question of the core's to the store or to an endpoint, by its number. No
+/// number is used twice.
+pub type RequestId = u64;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A DTU said hello over a new control link.
+    LinkOpened {
+        /// The link; no number is used twice.
+        link: LinkId,
+        /// The DTU, as its link proved it.
+        dtu: DtuId,
+        /// Its address.
+        address: Ipv4Addr,
+        /// What people call it.
+        dtu_name: String,
+    },
+    /// A message came over an open control link.
+    Link {
+        /// The link.
+        link: LinkId,
+        /// The message.
+        message: ToServer,
+    },
+    /// A control link is gone.
+    LinkClosed {
+        /// The link.
+        link: LinkId,
+    },
+    /// A datagram came to the group's port.
+    Datagram {
+        /// From here.
+        from: SocketAddrV4,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// The store answered, or could not be reached.
+    Stored {
+        /// The question.
+        request: RequestId,
+        /// The answer.
+        answer: StoreAnswer,
+    },
+    /// An endpoint answered a probe, or its connection failed.
+    Probed {
+        /// The question.
+        request: RequestId,
+        /// Which session it said it is, if it spoke.
+        said: Option<(SessionId, Epoch)>,
+    },
+    /// A start that was wanted has ended.
+    Started {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its display link's port, or what went wrong, for the user.
+        result: Result<u16, String>,
+    },
+    /// A keeper was found that we did not start.
+    KeeperFound(Status),
+    /// A keeper says how its session stands now.
+    KeeperStatus(Status),
+    /// A session on this host is over.
+    KeeperEnded {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Why, for the user.
+        text: String,
+        /// True if it said so; else its keeper is lost.
+        by_itself: bool,
+    },
+    /// How the host is now. The core counts its sessions itself.
+    Present(Present),
+    /// Where the listed servers are now.
+    Peers(Vec<SocketAddrV4>),
+    /// An administrator takes the server out of service, or back into it.
+    Drain(bool),
+    /// The time that [`super::ServerCore::wake_ms`] gave has come.
+    Tick,
+}
+
+/// What the store said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAnswer {
+    /// To a read: the row, if there is one.
+    Row(Option<Box<SessionRow>>),
+    /// To a count or a take-over: the session's count of connections; `None`
+    /// if the store does not know this epoch as live.
+    Count(Option<u64>),
+    /// To any other write: true if it changed something.
+    Done(bool),
+    /// It cannot be reached, or did not answer in time. What was asked may
+    /// have happened all the same.
+    Down,
+}
