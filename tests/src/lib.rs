@@ -14,6 +14,7 @@
 //! | [`glyphs`] | a word as xterm draws it |
 //! | [`keys`] | a person's hands: which keys make a text |
 //! | [`site`] | a group of hosts with one store and one home folder |
+//! | [`netns`] | hosts with networks of their own: cables, captures, bad weather |
 //! | [`host`] | one host: its server, its sessions, its sudden death |
 //! | [`session`] | a session's own X server, asked directly |
 //! | [`events`] | a DTU's event log |
@@ -29,6 +30,7 @@ pub mod events;
 pub mod glyphs;
 pub mod host;
 pub mod keys;
+pub mod netns;
 pub mod picture;
 pub mod ports;
 pub mod process;
