@@ -231,10 +231,14 @@ impl Host {
     /// The X server of its only session, as soon as it is there.
     pub fn only_session(&self) -> Result<SessionDesktop> {
         let what = format!("{} hosts a session", self.name);
+        let root = match &self.place {
+            Place::Loopback(_) => PathBuf::from("/"),
+            Place::Network(node) => node.namespace().root(),
+        };
         wait::until(&what, wait::PATIENCE, || {
             let directories = self.session_directories()?;
             match directories.iter().find(|directory| directory.join("display").exists()) {
-                Some(directory) => Ok(SessionDesktop::open(directory).ok()),
+                Some(directory) => Ok(SessionDesktop::open(&root, directory).ok()),
                 None => Ok(None),
             }
         })

@@ -26,6 +26,8 @@ pub struct Screen {
     server: Process,
     connection: RustConnection,
     display: u32,
+    /// The root directory of the system that it runs on.
+    root: PathBuf,
     xauthority: PathBuf,
 }
 
@@ -60,8 +62,9 @@ impl Screen {
         BufReader::new(stdout).read_line(&mut line)?;
         server.check()?;
         let display = line.trim().parse().context("Xvfb tells its display's number")?;
-        let connection = xauthority::connect(display, &xauthority)?;
-        Ok(Screen { server, connection, display, xauthority })
+        let root = namespace.map_or_else(|| PathBuf::from("/"), Namespace::root);
+        let connection = xauthority::connect(&root, display, &xauthority)?;
+        Ok(Screen { server, connection, display, root, xauthority })
     }
 
     /// Lets a command's windows appear here, and nowhere else.
@@ -84,7 +87,7 @@ impl Screen {
 
     /// Another connection to the X server, for another thread.
     pub fn connect_again(&self) -> Result<RustConnection> {
-        xauthority::connect(self.display, &self.xauthority)
+        xauthority::connect(&self.root, self.display, &self.xauthority)
     }
 
     /// The connection to the X server.

@@ -3,6 +3,7 @@
 
 use crate::dtu::{Dtu, DtuOptions};
 use crate::host::{Host, Place};
+use crate::netns::Displays;
 use crate::netns::capture::Capture;
 use crate::netns::lan::{Lan, Node, Segment};
 use crate::ports::Ports;
@@ -85,25 +86,26 @@ impl Site {
         let mut places = Vec::new();
         for number in 0..names.len() {
             let interfaces = interfaces(segments, FIRST_SERVER + number as u8);
-            places.push(Place::Network(lan.plug(&interfaces)?));
+            places.push(Place::Network(lan.plug(&interfaces, Displays::Own)?));
         }
         let mut site = Site::furnish(scratch, names, places, &[], desktop, more)?;
         site.lan = Some(lan);
         Ok(site)
     }
 
-    /// Makes hosts of these names on as many bridges, and starts their servers;
-    /// when all of them have heard each other, `capture` has their datagrams.
+    /// Makes hosts of these names on the first `networks` of a switch's
+    /// `bridges`, and starts their servers; they have heard each other then.
+    /// What they said is in the capture.
     pub fn start_apart(
         test: &str,
         names: &[&str],
-        bridges: usize,
+        (networks, bridges): (usize, usize),
         desktop: &[&str],
     ) -> Result<(Self, Capture)> {
         let lan = Lan::new(bridges)?;
         let scratch = Scratch::new(test)?;
         let capture = lan.capture(&scratch.path().join("group.jsonl"))?;
-        let segments: Vec<_> = (0..bridges).map(Segment::Bridge).collect();
+        let segments: Vec<_> = (0..networks).map(Segment::Bridge).collect();
         let mut site = Site::prepare_apart(scratch, lan, names, &segments, desktop, "")?;
         for host in &mut site.hosts {
             host.start_server()?;
@@ -153,7 +155,7 @@ impl Site {
     /// A place for a DTU on these segments; each number is one place.
     pub fn desk(&mut self, number: u8, segments: &[Segment]) -> Result<Arc<Node>> {
         let lan = self.lan.as_mut().context("these hosts are on the loopback interface")?;
-        lan.plug(&interfaces(segments, FIRST_DESK + number))
+        lan.plug(&interfaces(segments, FIRST_DESK + number), Displays::Shared)
     }
 
     /// The files of this site.

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 
 const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
 const LAN: [Segment; 1] = [Segment::Bridge(0)];
-const TOKEN: &str = "soft:ada";
+const TOKEN: &str = "soft:lovelace";
 
 /// A session is shown and something of it is kept in a file.
 fn settle(dtu: &Dtu<'_>, site: &Site) -> Result<String> {
@@ -43,7 +43,7 @@ fn expect_taken_over(dtu: &Dtu<'_>, mark: usize, lost: &str) -> Result<String> {
 }
 
 fn lose(test: &str, how: impl FnOnce(&mut Site, &str) -> Result<()>) -> Result<()> {
-    let (mut site, _capture) = Site::start_apart(test, &SERVERS, 1, TERMINAL)?;
+    let (mut site, _capture) = Site::start_apart(test, &SERVERS, (1, 1), TERMINAL)?;
     let screen = site.screen(640, 480)?;
     let desk = site.desk(1, &LAN)?;
     let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", TOKEN))?;
@@ -75,7 +75,7 @@ fn a_host_that_is_killed_is_replaced_by_another() -> Result<()> {
 
 #[test]
 fn after_a_split_the_older_copy_is_attached_no_more() -> Result<()> {
-    let (mut site, _capture) = Site::start_apart("net-split", &SERVERS, 2, TERMINAL)?;
+    let (mut site, _capture) = Site::start_apart("net-split", &SERVERS, (1, 2), TERMINAL)?;
     let screen = site.screen(1280, 480)?;
     let (desk1, desk2) = (site.desk(1, &LAN)?, site.desk(2, &LAN)?);
     // The second DTU is where the session was made; its card goes on to the

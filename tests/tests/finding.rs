@@ -11,11 +11,11 @@ use afterglow_wire::group::GroupMessage;
 use anyhow::{Context, Result, ensure};
 
 const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
-const TOKEN: &str = "soft:ada";
+const TOKEN: &str = "soft:lovelace";
 
 #[test]
 fn a_session_is_found_through_another_server_that_asks_the_group() -> Result<()> {
-    let (mut site, capture) = Site::start_apart("net-finding", &SERVERS, 1, TERMINAL)?;
+    let (mut site, capture) = Site::start_apart("net-finding", &SERVERS, (1, 1), TERMINAL)?;
     let screen = site.screen(1280, 480)?;
     let desk1 = site.desk(1, &[Segment::Bridge(0)])?;
     let first = site.dtu_at(&desk1, &screen, DtuOptions::new("desk1", TOKEN))?;
@@ -54,16 +54,13 @@ fn a_session_is_found_through_another_server_that_asks_the_group() -> Result<()>
         capture.wait(what, since_us, |seen| seen.kind() == what && wanted(seen))
     };
     let server_q = step("serverQ", since_us, &|seen| *seen.from.ip() == desk)?;
-    let server_r = step("serverR", server_q.t_us, &|seen| {
-        (*seen.from.ip(), *seen.to.ip()) == (asked, desk)
-    })?;
+    let server_r =
+        step("serverR", server_q.t_us, &|seen| (*seen.from.ip(), *seen.to.ip()) == (asked, desk))?;
     ensure!(server_r.value("serverR") == server_q.value("serverQ"), "{server_r:?}");
-    let token_q = step("tokenQ", server_r.t_us, &|seen| {
-        (*seen.from.ip(), *seen.to.ip()) == (asked, owner)
-    })?;
-    let token_r = step("tokenR", token_q.t_us, &|seen| {
-        (*seen.from.ip(), *seen.to.ip()) == (owner, asked)
-    })?;
+    let token_q =
+        step("tokenQ", server_r.t_us, &|seen| (*seen.from.ip(), *seen.to.ip()) == (asked, owner))?;
+    let token_r =
+        step("tokenR", token_q.t_us, &|seen| (*seen.from.ip(), *seen.to.ip()) == (owner, asked))?;
     ensure!(token_r.value("tokenR") == token_q.value("tokenQ"), "{token_r:?}");
     ensure!(token_r.value("session").is_some(), "{token_r:?}");
     ensure!(server_q.to.ip().octets()[3] == 255, "by broadcast alone: {server_q:?}");
@@ -72,7 +69,7 @@ fn a_session_is_found_through_another_server_that_asks_the_group() -> Result<()>
 
 #[test]
 fn what_the_group_says_is_signed_and_tells_no_token() -> Result<()> {
-    let (mut site, capture) = Site::start_apart("net-signed", &SERVERS, 1, TERMINAL)?;
+    let (mut site, capture) = Site::start_apart("net-signed", &SERVERS, (1, 1), TERMINAL)?;
     let screen = site.screen(640, 480)?;
     let desk = site.desk(1, &[Segment::Bridge(0)])?;
     let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", TOKEN))?;
@@ -85,7 +82,7 @@ fn what_the_group_says_is_signed_and_tells_no_token() -> Result<()> {
         let bytes = seen.text.as_bytes();
         let received = GroupMessage::parse(bytes, Some(&key))
             .with_context(|| format!("the group's own words: {seen:?}"))?;
-        ensure!(!seen.text.contains("ada"), "the token is on the wire: {seen:?}");
+        ensure!(!seen.text.contains("lovelace"), "the token is on the wire: {seen:?}");
         match received.message {
             GroupMessage::ServerQ(_) | GroupMessage::ServerR(_) => continue,
             GroupMessage::Host(host) => {

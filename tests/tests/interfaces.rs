@@ -9,10 +9,10 @@ const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
 
 #[test]
 fn a_session_goes_on_when_the_interface_that_carried_it_is_lost() -> Result<()> {
-    let (mut site, _capture) = Site::start_apart("net-interfaces", &SERVERS, 2, TERMINAL)?;
+    let (mut site, _capture) = Site::start_apart("net-interfaces", &SERVERS, (2, 2), TERMINAL)?;
     let screen = site.screen(640, 480)?;
     let desk = site.desk(1, &[Segment::Bridge(0), Segment::Bridge(1)])?;
-    let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:ada"))?;
+    let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:lovelace"))?;
     dtu.wait_first_frame(0)?;
     dtu.wait_shows("$ ")?;
     dtu.type_line("lamp=green")?;
@@ -38,12 +38,12 @@ fn a_session_goes_on_when_the_interface_that_carried_it_is_lost() -> Result<()> 
 
 #[test]
 fn a_desktop_unit_on_one_network_is_not_sent_where_it_cannot_go() -> Result<()> {
-    let (mut site, _capture) = Site::start_apart("net-one-way", &SERVERS, 2, TERMINAL)?;
+    let (mut site, _capture) = Site::start_apart("net-one-way", &SERVERS, (2, 2), TERMINAL)?;
     let screen = site.screen(640, 480)?;
     // On the servers' second network alone, which is not the one that they
     // name first.
     let desk = site.desk(1, &[Segment::Bridge(1)])?;
-    let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:ada"))?;
+    let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:lovelace"))?;
     dtu.wait_first_frame(0)?;
     dtu.wait_shows("$ ")?;
     let lost = dtu.attached_host()?;

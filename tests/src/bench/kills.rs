@@ -85,8 +85,7 @@ pub fn measure(kills: u64) -> Result<Measured> {
     let desktop = [&*service.to_string_lossy()];
     let lan = Lan::new(1)?;
     let segments = [Segment::Bridge(0)];
-    let mut site =
-        Site::prepare_apart(scratch, lan, &["mud", "host05"], &segments, &desktop, "")?;
+    let mut site = Site::prepare_apart(scratch, lan, &["mud", "host05"], &segments, &desktop, "")?;
     for host in &mut site.hosts {
         host.start_server()?;
     }

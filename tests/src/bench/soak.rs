@@ -97,8 +97,7 @@ pub fn endure(seconds: u64) -> Result<Soaked> {
     let desktop = [&*service.to_string_lossy()];
     let segments = [Segment::Loose];
     let lan = Lan::new(0)?;
-    let mut site =
-        Site::prepare_apart(scratch, lan, &["mud", "host05"], &segments, &desktop, "")?;
+    let mut site = Site::prepare_apart(scratch, lan, &["mud", "host05"], &segments, &desktop, "")?;
     let desk = site.desk(1, &segments)?;
     let nodes = [site.hosts[0].node()?.clone(), site.hosts[1].node()?.clone(), desk.clone()];
     let nodes = nodes.each_ref().map(AsRef::as_ref);
@@ -181,11 +180,8 @@ fn stall(host: &Host, victim: Victim) -> Result<Stall> {
 
 fn count(seconds: u64, stalls: &[Stall], events: &[Event]) -> Soaked {
     let of = |victim| stalls.iter().filter(|stall| stall.victim == victim).count() as u64;
-    let mut soaked = Soaked {
-        seconds,
-        stalls: (of(Victim::Server), of(Victim::Session)),
-        ..Soaked::default()
-    };
+    let mut soaked =
+        Soaked { seconds, stalls: (of(Victim::Server), of(Victim::Session)), ..Soaked::default() };
     let alive = |event: &Event| event.fields.get("display_alive") == Some(&true.into());
     let explained = |event: &Event, only: Option<Victim>| {
         let mut stalls = stalls.iter();

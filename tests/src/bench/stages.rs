@@ -88,9 +88,8 @@ fn written_us(file: &Path) -> Option<u64> {
 
 /// A file's time on the clock of the logs.
 fn monotonic_us(at: SystemTime) -> u64 {
-    let since_epoch_us = |at: SystemTime| {
-        at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
-    };
+    let since_epoch_us =
+        |at: SystemTime| at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
     let ago_us = since_epoch_us(SystemTime::now()).saturating_sub(since_epoch_us(at));
     now_us().saturating_sub(ago_us)
 }

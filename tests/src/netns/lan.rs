@@ -4,9 +4,9 @@
 //! The bridges are in a namespace of their own, so that a cut is silent: the
 //! host's interface stays up and hears nothing.
 
-use super::Namespace;
 use super::capture::Capture;
 use super::relay::{Relay, Weather};
+use super::{Displays, Namespace};
 use anyhow::{Result, ensure};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -59,9 +59,13 @@ impl Lan {
     }
 
     /// A host with these interfaces, each in a /24 of its address.
-    pub fn plug(&mut self, interfaces: &[(Segment, Ipv4Addr)]) -> Result<Arc<Node>> {
+    pub fn plug(
+        &mut self,
+        interfaces: &[(Segment, Ipv4Addr)],
+        displays: Displays,
+    ) -> Result<Arc<Node>> {
         ensure!(!interfaces.is_empty(), "a host has an interface");
-        let namespace = self.switch.beside()?;
+        let namespace = self.switch.beside(displays)?;
         let (mut outside, mut inside) = (String::new(), "link set lo up\n".to_owned());
         let mut made = Vec::new();
         for (number, (segment, address)) in interfaces.iter().enumerate() {

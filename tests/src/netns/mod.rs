@@ -9,6 +9,11 @@
 //! | [`relay`] | a bad network: a wire that loses, delays and reorders |
 //! | [`inside`] | what runs inside a namespace on the tests' behalf |
 //!
+//! X servers choose their display by a name that each network has for itself,
+//! and then put a socket where all networks see it. So a host has a directory
+//! of its own for these sockets, in a mount namespace; the DTUs have the
+//! switch's, where their screen is.
+//!
 //! As root, or without it in a user namespace. A helper of ours holds each
 //! namespace open for as long as its standard input is; then it ends all that
 //! runs in there, and with the last process the kernel takes the namespace
@@ -18,6 +23,7 @@ use crate::programs;
 use anyhow::{Context, Result, bail, ensure};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 pub mod capture;
@@ -28,18 +34,28 @@ pub mod relay;
 /// Where `ip`, `bridge`, `nsenter` and `unshare` are, whatever the user's PATH.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A network namespace; all that runs in it ends when this is dropped.
+/// A network namespace, with a mount namespace; all that runs in it ends when
+/// this is dropped.
 pub struct Namespace {
     holder: Helper,
     /// True if it is in a user namespace, where we are root.
     in_user_namespace: bool,
 }
 
+/// Whose X servers' sockets a namespace sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Displays {
+    /// Its own.
+    Own,
+    /// Those of the namespace that it is made beside.
+    Shared,
+}
+
 impl Namespace {
     /// A new one, in a user namespace of its own where we are not root.
     pub fn first() -> Result<Self> {
         let root = rustix::process::geteuid().is_root();
-        let flags = if root { "-n" } else { "-Urn" };
+        let flags = if root { "-mn" } else { "-Urmn" };
         let tried = tool("unshare").args([flags, "true"]).output();
         let tried = tried.context("cannot run 'unshare' (Debian's util-linux)")?;
         if !tried.status.success() {
@@ -54,22 +70,32 @@ impl Namespace {
         }
         let mut command = tool("unshare");
         command.args([flags, "--"]);
-        Ok(Namespace { holder: hold(command)?, in_user_namespace: !root })
+        Ok(Namespace { holder: hold(command, Displays::Own)?, in_user_namespace: !root })
     }
 
     /// Another one beside it, in the same user namespace.
-    pub fn beside(&self) -> Result<Self> {
+    pub fn beside(&self, displays: Displays) -> Result<Self> {
         let mut command = match self.in_user_namespace {
-            true => self.enter(&["-U", "--preserve-credentials"]),
-            false => tool("env"),
+            true => self.enter(&["-U", "--preserve-credentials", "-m"]),
+            false => self.enter(&["-m"]),
         };
-        command.args(["unshare", "-n", "--"]);
-        Ok(Namespace { holder: hold(command)?, in_user_namespace: self.in_user_namespace })
+        let flags = match displays {
+            Displays::Own => "-mn",
+            Displays::Shared => "-n",
+        };
+        command.args(["unshare", flags, "--"]);
+        let holder = hold(command, displays)?;
+        Ok(Namespace { holder, in_user_namespace: self.in_user_namespace })
     }
 
     /// The process that holds it.
     pub fn pid(&self) -> u32 {
         self.holder.child.id()
+    }
+
+    /// Its root directory, as seen from here.
+    pub fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.pid()).into()
     }
 
     fn enter(&self, flags: &[&str]) -> Command {
@@ -82,9 +108,15 @@ impl Namespace {
     /// leads in becomes it.
     pub fn inside(&self, command: &Command) -> Command {
         let mut inside = match self.in_user_namespace {
-            true => self.enter(&["-U", "--preserve-credentials", "-n"]),
-            false => self.enter(&["-n"]),
+            true => self.enter(&["-U", "--preserve-credentials", "-m", "-n"]),
+            false => self.enter(&["-m", "-n"]),
         };
+        // Entering a mount namespace leads to its root directory.
+        let directory = command.get_current_dir().map(Path::to_owned);
+        let directory = directory.or_else(|| std::env::current_dir().ok());
+        if let Some(directory) = directory {
+            inside.arg("env").arg("-C").arg(directory).arg("--");
+        }
         inside.arg(command.get_program()).args(command.get_args());
         inside.env_remove("PATH");
         if let Some(path) = std::env::var_os("PATH") {
@@ -95,9 +127,6 @@ impl Namespace {
                 Some(value) => inside.env(name, value),
                 None => inside.env_remove(name),
             };
-        }
-        if let Some(directory) = command.get_current_dir() {
-            inside.current_dir(directory);
         }
         inside
     }
@@ -135,18 +164,27 @@ impl Namespace {
     }
 }
 
+impl Displays {
+    fn word(self) -> &'static str {
+        match self {
+            Displays::Own => "own-displays",
+            Displays::Shared => "shared-displays",
+        }
+    }
+}
+
 /// The program that runs inside.
 const HELPER: &str = "afterglow-test-hosts";
 
 /// Starts the holder by way of a command that makes the namespace.
-fn hold(mut command: Command) -> Result<Helper> {
+fn hold(mut command: Command, displays: Displays) -> Result<Helper> {
     let own = std::fs::read_link("/proc/self/ns/net").context("procfs")?;
-    command.arg(programs::path(HELPER)?).arg("hold").arg(own);
+    command.arg(programs::path(HELPER)?).arg("hold").arg(own).arg(displays.word());
     Helper::start(command)
 }
 
 fn tool(name: &str) -> Command {
-    let directories = PATH.split(':').map(|directory| std::path::Path::new(directory).join(name));
+    let directories = PATH.split(':').map(|directory| Path::new(directory).join(name));
     let found = directories.into_iter().find(|path| path.exists());
     Command::new(found.unwrap_or_else(|| name.into()))
 }
