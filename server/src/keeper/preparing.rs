@@ -1,10 +1,13 @@
-//! What is up before anybody hears of the session: its port and its X server.
-//! A start that is held stops here until the server wants the session.
+//! What is up before anybody hears of the session: its port, its X server, and
+//! a worker that does not listen. A start that is held stops here until the
+//! server wants the session.
 
 use super::desktop_command::session_mark;
+use super::protocol::{Attachment, WorkerStart};
 use super::shell::Signals;
 use super::start_link::{self, GivenUp, HELD_MAX, Order};
-use super::x_server::{self, Starting, XServer};
+use super::worker_process::Worker;
+use super::x_server::{self, XServer};
 use crate::desktop::{DesktopError, Display, layout, size};
 use afterglow_link::quic::{LinkError, bind_udp};
 use afterglow_wire::local::{SessionSpec, Started};
@@ -14,12 +17,14 @@ use std::path::Path;
 /// What nothing of the user's is needed for.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The display link's socket, which nobody listens on yet.
-    pub udp: UdpSocket,
-    /// Its port.
+    /// The display link's port.
     pub port: u16,
     /// The X server, with its first size and layout.
     pub x_server: XServer,
+    /// The worker. If the start is held it waits to be told to go.
+    pub worker: Worker,
+    /// By which a new worker tells the DTUs of an old one that it is gone.
+    pub reset_key: [u8; 32],
 }
 
 /// Why a session does not start.
@@ -52,33 +57,17 @@ pub async fn prepare(
 ) -> Result<Prepared, NotStarted> {
     let udp = bind_display_port(spec)?;
     let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
+    let mut reset_key = [0; 32];
+    aws_lc_rs::rand::fill(&mut reset_key)
+        .map_err(|_| "the system gives no random bytes".to_owned())?;
+    let mut worker = Worker::new(udp);
     let dir = Path::new(&spec.runtime_dir);
     let (mut process, said, starting) = x_server::spawn(dir, spec.size_max, &session_mark(spec))?;
-    let prepared = tokio::select! {
-        // What the X server said before it died is worth more than its status.
-        biased;
-        prepared = prepare_and_wait(spec, starting, order) => prepared,
-        status = process.wait() => Err(x_server::died(status, &said).into()),
-        () = signals.end() => Err("the session was ended on its host".to_owned().into()),
-    };
-    match prepared {
-        Ok(display) => Ok(Prepared { udp, port, x_server: XServer { display, process, said } }),
-        Err(why) => {
-            x_server::end(&mut process).await;
-            Err(why)
-        }
-    }
-}
-
-/// Prepares and waits at the same time: the order may come at any time, and a
-/// start that is given up has not to be prepared first.
-async fn prepare_and_wait(
-    spec: &SessionSpec,
-    starting: Starting,
-    order: Option<Order>,
-) -> Result<Display, NotStarted> {
     let prepared = async {
         let display = starting.ready().await?;
+        // It takes longer than the rest, and knows what to do with a screen
+        // that changes.
+        worker.start(worker_start(spec, &display, reset_key, None)).await;
         set_up(spec, display.clone()).await?;
         if spec.hold {
             let told = start_link::report(&Started::Prepared);
@@ -86,9 +75,37 @@ async fn prepare_and_wait(
         }
         Ok::<_, NotStarted>(display)
     };
+    // At the same time, for the order may come at any time, and a start that
+    // is given up has not to be prepared first.
     let wanted = async { start_link::wanted(order, HELD_MAX).await.map_err(NotStarted::from) };
-    let (display, ()) = tokio::try_join!(prepared, wanted)?;
-    Ok(display)
+    let display = tokio::select! {
+        // What the X server said before it died is worth more than its status.
+        biased;
+        both = async { tokio::try_join!(prepared, wanted) } => both.map(|(display, ())| display),
+        status = process.wait() => Err(x_server::died(status, &said).into()),
+        () = signals.end() => Err("the session was ended on its host".to_owned().into()),
+    };
+    match display {
+        Ok(display) => {
+            let x_server = XServer { display, process, said };
+            Ok(Prepared { port, x_server, worker, reset_key })
+        }
+        Err(why) => {
+            worker.end().await;
+            x_server::end(&mut process).await;
+            Err(why)
+        }
+    }
+}
+
+/// What a worker has to know to begin where the one before it ended.
+pub fn worker_start(
+    spec: &SessionSpec,
+    display: &Display,
+    reset_key: [u8; 32],
+    last: Option<Attachment>,
+) -> WorkerStart {
+    WorkerStart { spec: spec.clone(), display: display.clone(), reset_key, last }
 }
 
 /// The first free port of the range.

@@ -4,11 +4,10 @@ use super::desktop_command::{self, DesktopCommand, session_mark};
 use super::ending;
 use super::local_link::{self, Standing};
 use super::preparing::{self, NotStarted, Prepared};
-use super::protocol::{Attachment, AttachmentState, FromWorker, ToWorker, WorkerStart};
+use super::protocol::{Attachment, AttachmentState, FromWorker, ToWorker};
 use super::start_link;
 use super::worker_process::{Worker, WorkerEvent};
 use super::x_server::{self, XServer};
-use crate::desktop::Display;
 use afterglow_wire::local::{End, SessionSpec, Started, Status, ToKeeper};
 use anyhow::Context as _;
 use std::path::{Path, PathBuf};
@@ -117,17 +116,13 @@ struct Keeper {
 
 impl Keeper {
     /// Prepares, waits until the session is wanted, and starts it.
-    async fn start(spec: SessionSpec, signals: &mut Signals) -> Result<Self, NotStarted> {
+    async fn start(mut spec: SessionSpec, signals: &mut Signals) -> Result<Self, NotStarted> {
         let order = spec.hold.then(start_link::read_order);
-        let mut reset_key = [0; 32];
-        aws_lc_rs::rand::fill(&mut reset_key)
-            .map_err(|_| "the system gives no random bytes".to_owned())?;
-        let Prepared { udp, port, mut x_server } =
-            preparing::prepare(&spec, order, signals).await?;
-
-        // The worker first: the programs take longer than it does.
-        let mut worker = Worker::new(udp);
-        worker.start(worker_start(&spec, &x_server.display, reset_key, None)).await;
+        let prepared = preparing::prepare(&spec, order, signals).await?;
+        let Prepared { port, mut x_server, mut worker, reset_key } = prepared;
+        if std::mem::take(&mut spec.hold) {
+            worker.tell(ToWorker::Go).await;
+        }
         let started = listen(&spec)
             .and_then(|socket| Ok((socket, desktop_command::start(&spec, &x_server.display)?)));
         let (socket, desktop) = match started {
@@ -155,7 +150,7 @@ impl Keeper {
 
     async fn start_worker(&mut self) {
         let display = &self.x_server.display;
-        let start = worker_start(&self.spec, display, self.reset_key, self.last);
+        let start = preparing::worker_start(&self.spec, display, self.reset_key, self.last);
         self.worker.start(start).await;
     }
 
@@ -242,16 +237,6 @@ impl Keeper {
         self.standing.send_modify(|standing| standing.ended = Some(text));
         let _ = tokio::time::timeout(FAREWELL_WITHIN, self.standing.closed()).await;
     }
-}
-
-/// What a worker has to know to begin where the one before it ended.
-fn worker_start(
-    spec: &SessionSpec,
-    display: &Display,
-    reset_key: [u8; 32],
-    last: Option<Attachment>,
-) -> WorkerStart {
-    WorkerStart { spec: spec.clone(), display: display.clone(), reset_key, last }
 }
 
 /// Opens the socket by which servers find the session.
