@@ -197,6 +197,12 @@ impl ServerCore {
         &self.table
     }
 
+    /// True once the store was asked about every session that was found
+    /// running.
+    pub fn has_judged_found(&self) -> bool {
+        !self.asked.values().any(|asker| matches!(asker, Asker::Found(_)))
+    }
+
     /// True if it takes no new sessions.
     pub fn is_draining(&self) -> bool {
         self.draining

@@ -33,21 +33,27 @@ pub struct Inbox {
     pub events: mpsc::Receiver<Event>,
     /// What administrators ask.
     pub queries: mpsc::Receiver<Query>,
-    /// Resolves once the sessions on this host are known: only then others
-    /// may ask for them.
-    pub ready: oneshot::Receiver<()>,
+    /// Resolves once the sessions on this host are found.
+    pub found: oneshot::Receiver<()>,
+    /// Told once it is also known which of them count: only then others may
+    /// ask for them.
+    pub judged: oneshot::Sender<()>,
 }
 
 /// Drives the core for as long as the server runs.
 pub async fn run(shared: Arc<Shared>, mut core: ServerCore, socket: GroupSocket, inbox: Inbox) {
-    let Inbox { mut events, mut queries, mut ready } = inbox;
-    let mut hears = false;
+    let Inbox { mut events, mut queries, mut found, judged } = inbox;
+    let (mut all_found, mut judged) = (false, Some(judged));
     let mut waiting = VecDeque::new();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut look = tokio::time::interval(LOOK_EVERY);
     let mut resolve = tokio::time::interval(RESOLVE_EVERY);
     resolve.reset();
     loop {
+        if all_found && core.has_judged_found() {
+            judged.take().map(|judged| judged.send(()));
+        }
+        let hears = judged.is_none();
         let now = shared.clock.now();
         let wait_ms = core.wake_ms().map_or(u64::MAX, |at| at.saturating_sub(now.steady_ms));
         let wake = tokio::time::sleep(Duration::from_millis(wait_ms.min(60_000)));
@@ -76,8 +82,8 @@ pub async fn run(shared: Arc<Shared>, mut core: ServerCore, socket: GroupSocket,
                 }
                 Event::Present(present)
             }
-            _ = &mut ready, if !hears => {
-                hears = true;
+            _ = &mut found, if !all_found => {
+                all_found = true;
                 continue;
             }
             _ = resolve.tick() => {

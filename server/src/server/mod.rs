@@ -132,13 +132,15 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let SetUp { shared, core, endpoint, socket, events, queries } = set_up(config).await?;
-    let (found, ready) = oneshot::channel();
-    let inbox = Inbox { events, queries, ready };
+    let (tell_found, found) = oneshot::channel();
+    let (judged, are_judged) = oneshot::channel();
+    let inbox = Inbox { events, queries, found, judged };
     let driver = tokio::spawn(driver::run(shared.clone(), core, socket, inbox));
     driver::look_up_peers(shared.clone()).await;
-    // Before anybody may ask, we know what runs here.
+    // Before anybody may ask, we know what runs here, and what of it counts.
     keepers::find(&shared).await;
-    let _ = found.send(());
+    let _ = tell_found.send(());
+    let _ = are_judged.await;
     let tasks = [
         driver,
         tokio::spawn(keepers::keep_finding(shared.clone())),

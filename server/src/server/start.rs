@@ -86,13 +86,17 @@ async fn perform(
     }
     make(&dir)?;
     let hold = ordered.is_some();
+    let home = PathBuf::from(&row.home);
+    if !hold {
+        make(&home)?;
+    }
     let mut keeper = Keeper::spawn(shared, spec(shared, launch, &dir, hold)?, &dir).await?;
     if let Some(ordered) = ordered {
         let order = tokio::time::timeout(READY_TIME, ordered).await;
         // Without an order its standard input closes, and that is one too.
         let Ok(Ok(StartOrder::Go)) = order else { return Ok(None) };
+        make(&home)?;
     }
-    make(&PathBuf::from(&row.home))?;
     let port = keeper.go(hold).await?;
     keepers::connect(shared, &dir, keepers::Expect::Started).await.map_err(|e| {
         format!("the session started, but its keeper cannot be reached at {}: {e}", dir.display())
