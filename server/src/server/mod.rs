@@ -27,6 +27,7 @@ pub mod probe;
 pub mod start;
 pub mod tickets;
 
+use crate::admin::protocol::{Request, Response};
 use crate::auth::{Authentication, LinkId};
 use crate::config::Config;
 use crate::group::{GroupConfig, GroupManager};
@@ -157,6 +158,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (shared, endpoint) = set_up(config).await?;
     // Before anybody may ask, we know what runs here.
     keepers::find(&shared).await;
+    let admin = {
+        let shared = shared.clone();
+        move |request| std::future::ready(administer(&shared, &request))
+    };
+    let admin = crate::admin::listen::start(&shared.config, admin)?;
     let tasks = [
         tokio::spawn(group_link::run(shared.clone())),
         tokio::spawn(keepers::keep_finding(shared.clone())),
@@ -167,6 +173,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping; sessions go on"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping; sessions go on"),
     }
+    drop(admin);
     for task in tasks {
         task.abort();
     }
@@ -174,6 +181,18 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
     let _ = tokio::time::timeout(GOODBYE, shared.store.close()).await;
     Ok(())
+}
+
+/// Does what an administrator asks.
+fn administer(shared: &Shared, request: &Request) -> Response {
+    let mut manager = lock(&shared.group.manager);
+    match *request {
+        Request::Topology => Response::Topology(manager.report(shared.clock.now().steady_ms)),
+        Request::Drain { on } => {
+            manager.set_draining(on);
+            Response::Done
+        }
+    }
 }
 
 async fn set_up(config: Config) -> anyhow::Result<(Arc<Shared>, quinn::Endpoint)> {
