@@ -2,7 +2,7 @@
 //! and nothing of it stays if it says otherwise, or nothing.
 
 use crate::dtu::Dtu;
-use crate::harness::{Options, Session, Start, connect, group_key, x_connection};
+use crate::harness::{Options, Session, Start, connect, group_key, wait_for, x_connection};
 use afterglow_link::certificates::Authority;
 use afterglow_server::desktop::size;
 use afterglow_wire::local::{StartOrder, Started};
@@ -94,10 +94,14 @@ async fn a_held_start_that_is_not_wanted_leaves_nothing_behind() {
             let mut start = Start::new(held());
             if !early {
                 assert_eq!(start.report(), Some(Started::Prepared));
-                assert_ne!(start.marked(), [0; 0], "there is no X server to look for");
+                assert_eq!((start.marked().len(), start.children().len()), (1, 2));
             }
+            let children = start.children();
             end(&mut start);
             let status = start.wait_for_nothing();
+            for child in children {
+                assert!(!Path::new(&format!("/proc/{child}")).exists(), "{child} is left");
+            }
             assert!(status.success(), "{what}, early: {early}: {status}");
             assert!(!Path::new(&start.spec.home_dir).exists());
         }
@@ -116,6 +120,15 @@ async fn a_held_start_fails_with_its_x_server_or_by_a_signal() {
     kill_process(Pid::from_child(&start.keeper), Signal::TERM).unwrap();
     let text = start.into_session().err().unwrap();
     assert!(text.contains("ended on its host"), "{text}");
+}
+
+#[tokio::test]
+async fn the_death_of_a_held_keeper_leaves_nothing_behind() {
+    let start = prepared(held());
+    kill_process(Pid::from_child(&start.keeper), Signal::KILL).unwrap();
+    wait_for("the X server's end", || start.marked().is_empty().then_some(())).await;
+    let dir = Path::new(&start.spec.runtime_dir);
+    wait_for("the directory's end", || (!dir.exists()).then_some(())).await;
 }
 
 #[tokio::test]
