@@ -5,6 +5,7 @@ use crate::dtu::Dtu;
 use crate::harness::{Options, Session, Start, connect, group_key, wait_for, x_connection};
 use afterglow_link::certificates::Authority;
 use afterglow_server::desktop::size;
+use afterglow_wire::codec::Message as _;
 use afterglow_wire::local::{StartOrder, Started};
 use afterglow_wire::trust::Role;
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,14 +83,13 @@ async fn a_go_that_comes_early_goes_straight_through_and_the_server_may_leave() 
 
 #[tokio::test]
 async fn a_held_start_that_is_not_wanted_leaves_nothing_behind() {
-    let discard = |start: &mut Start| start.order(StartOrder::Discard);
-    let hang_up = |start: &mut Start| start.hang_up();
-    let garbage = |start: &mut Start| {
-        start.write(&[0xff; 32]);
-    };
-    let ends: [(&str, fn(&mut Start)); 3] =
-        [("discard", discard), ("hang up", hang_up), ("garbage", garbage)];
-    for (what, end) in ends {
+    let no_order = [0xff; 32];
+    let ends = [
+        ("discard", &StartOrder::Discard.encode_framed()[..]),
+        ("hang up", &[]),
+        ("garbage", &no_order),
+    ];
+    for (what, said) in ends {
         for early in [true, false] {
             let mut start = Start::new(held());
             if !early {
@@ -97,7 +97,10 @@ async fn a_held_start_that_is_not_wanted_leaves_nothing_behind() {
                 assert_eq!((start.marked().len(), start.children().len()), (1, 2));
             }
             let children = start.children();
-            end(&mut start);
+            match said {
+                [] => start.hang_up(),
+                said => start.write(said),
+            }
             let status = start.wait_for_nothing();
             for child in children {
                 assert!(!Path::new(&format!("/proc/{child}")).exists(), "{child} is left");
