@@ -27,6 +27,7 @@ pub mod probe;
 pub mod start;
 pub mod stored;
 
+use crate::admin::protocol::{Request, Response};
 use crate::auth::LinkId;
 use crate::config::Config;
 use crate::core::{CoreConfig, Event, ServerCore};
@@ -141,6 +142,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     keepers::find(&shared).await;
     let _ = tell_found.send(());
     let _ = are_judged.await;
+    let administer = {
+        let shared = shared.clone();
+        move |request| administer(shared.clone(), request)
+    };
+    let admin = crate::admin::listen::start(&shared.config, administer)?;
     let tasks = [
         driver,
         tokio::spawn(keepers::keep_finding(shared.clone())),
@@ -151,6 +157,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping; sessions go on"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping; sessions go on"),
     }
+    drop(admin);
     for task in tasks {
         task.abort();
     }
@@ -158,6 +165,25 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
     let _ = tokio::time::timeout(GOODBYE, shared.store.close()).await;
     Ok(())
+}
+
+/// Does what an administrator asks.
+async fn administer(shared: Arc<Shared>, request: Request) -> Response {
+    match request {
+        Request::Topology => {
+            let (to, report) = oneshot::channel();
+            // It fails only while the server ends.
+            let _ = shared.queries.send(Query::Topology(to)).await;
+            match report.await {
+                Ok(report) => Response::Topology(report),
+                Err(_) => Response::error("the server is being stopped"),
+            }
+        }
+        Request::Drain { on } => {
+            shared.tell(Event::Drain(on)).await;
+            Response::Done
+        }
+    }
 }
 
 /// What a server consists of before it runs.
