@@ -1,21 +1,19 @@
 //! The group's UDP socket around the group manager.
 
+use super::group_socket::GroupSocket;
 use super::{Shared, clock, hand_back, host};
 use crate::config::PeerAddress;
 use crate::group::question::Answers;
 use crate::group::{Ask, GroupManager, Output};
-use afterglow_link::quic::LinkError;
 use afterglow_wire::ids::Token;
-use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::net::UdpSocket;
 use tokio::sync::{Notify, oneshot};
 
 /// How often the host's interfaces and load are looked at again.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often listed servers' names are looked up again.
 const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 
@@ -23,25 +21,10 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 pub struct GroupLink {
     /// The decisions.
     pub manager: Mutex<GroupManager>,
-    socket: UdpSocket,
+    socket: GroupSocket,
     waiting: Mutex<HashMap<u64, oneshot::Sender<Answers>>>,
     /// A question came that has a deadline of its own.
     deadline_changed: Notify,
-}
-
-/// Binds the group's port. Broadcasts reach only a socket that is bound to no
-/// address of its own.
-pub fn bind(listen: Ipv4Addr, port: u16) -> Result<UdpSocket, LinkError> {
-    let ip = if listen.is_loopback() { listen } else { Ipv4Addr::UNSPECIFIED };
-    let address = SocketAddrV4::new(ip, port);
-    let bind = || {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_broadcast(true)?;
-        socket.bind(&SocketAddr::V4(address).into())?;
-        socket.set_nonblocking(true)?;
-        UdpSocket::from_std(socket.into())
-    };
-    bind().map_err(|source| LinkError::Bind { address, source })
 }
 
 /// The addresses of listed servers; those that cannot be found are logged.
@@ -61,7 +44,7 @@ pub async fn resolve(peers: &[PeerAddress]) -> Vec<SocketAddrV4> {
 
 impl GroupLink {
     /// Around this manager and socket.
-    pub fn new(manager: GroupManager, socket: UdpSocket) -> Self {
+    pub fn new(manager: GroupManager, socket: GroupSocket) -> Self {
         GroupLink {
             manager: Mutex::new(manager),
             socket,
@@ -99,9 +82,8 @@ pub async fn run(shared: Arc<Shared>) {
         let next_ms = super::lock(&link.manager).next_tick_ms();
         let wait = Duration::from_millis(next_ms.saturating_sub(now.steady_ms).max(1));
         tokio::select! {
-            received = link.socket.recv_from(&mut buffer) => match received {
-                Ok((len, SocketAddr::V4(from))) => take(&shared, &buffer[..len], from),
-                Ok(_) => {}
+            received = link.socket.recv(&mut buffer) => match received {
+                Ok((len, from)) => take(&shared, &buffer[..len], from),
                 Err(e) => {
                     // An unreachable peer's ICMP message, mostly.
                     tracing::debug!("group socket: {e}");
@@ -112,6 +94,7 @@ pub async fn run(shared: Arc<Shared>) {
             _ = look.tick() => {
                 let sessions = super::lock(&shared.table).len();
                 let present = host::present(&shared.config, sessions);
+                link.socket.follow(&present.interfaces);
                 super::lock(&link.manager).set_present(present);
             }
             _ = resolve_again.tick() => {
@@ -143,9 +126,7 @@ fn perform(shared: &Arc<Shared>, outputs: Vec<Output>) {
         match output {
             Output::Send(transmit) => {
                 // A full socket buffer loses a datagram, as the network may.
-                if let Err(e) =
-                    shared.group.socket.try_send_to(&transmit.datagram, SocketAddr::V4(transmit.to))
-                {
+                if let Err(e) = shared.group.socket.send(&transmit) {
                     tracing::debug!("group message to {}: {e}", transmit.to);
                 }
             }

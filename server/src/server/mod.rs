@@ -3,7 +3,8 @@
 //!
 //! | module | what it drives |
 //! | --- | --- |
-//! | [`group_link`] | the group's UDP socket |
+//! | [`group_link`] | the group's messages |
+//! | [`group_socket`] | the group's UDP socket |
 //! | [`control`] | the control endpoint: who may open a link |
 //! | [`dtu_link`] | one DTU's link |
 //! | [`placing`] | one insert's course |
@@ -19,6 +20,7 @@ pub mod complaints;
 pub mod control;
 pub mod dtu_link;
 pub mod group_link;
+pub mod group_socket;
 pub mod hand_back;
 pub mod host;
 pub mod keepers;
@@ -45,6 +47,7 @@ use anyhow::{Context, anyhow};
 use clock::Clock;
 use complaints::Complaints;
 use group_link::GroupLink;
+use group_socket::GroupSocket;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -193,8 +196,9 @@ async fn set_up(config: Config) -> anyhow::Result<(Arc<Shared>, quinn::Endpoint)
     let socket = bind_udp(control).map_err(in_use).context("control_port")?;
     let tls = tls::server_config(&credentials, ALPN)?;
     let endpoint = accepting_endpoint(socket, tls, Liveness::CONTROL, None)?;
-    let group_socket =
-        group_link::bind(config.listen, config.group_port).map_err(in_use).context("group_port")?;
+    let group_socket = GroupSocket::bind(config.listen, config.group_port)
+        .map_err(in_use)
+        .context("group_port")?;
     let store = Store::open(&config.store).await?;
     let clock = Clock::start();
     let boot = store.next_boot(&config.name, clock.now().wall_ms).await?;
