@@ -85,7 +85,7 @@ fn one_server_that_places_all_of_them_spreads_them_evenly() {
 
 #[test]
 fn a_tenth_that_comes_anew_is_neither_flooded_nor_left_out() {
-    // Nine servers have a hundred sessions each, the tenth has none. Each
+    // Nine servers have 900 sessions each, the tenth has none. Each
     // speaks after 400 placements of all, one after the other, so that what
     // is known is never new.
     for seed in 0..20 {
