@@ -34,6 +34,9 @@ pub struct Soaked {
     seconds: u64,
     /// How often the server stood still, and how often the session did.
     stalls: (u64, u64),
+    /// How often the DTU suspected a link, and how often without a stall of its
+    /// other end.
+    suspicions: (u64, u64),
     /// How often the DTU gave its server up while the picture went on, which
     /// its badge tells; and how often without a stall of the server.
     badges: (u64, u64),
@@ -52,14 +55,17 @@ impl std::fmt::Display for Soaked {
         write!(
             f,
             "soak: {} s with {}% loss, {} ms jitter, {BUSY} busy processors, {} stalls of the \
-             server and {} of the session, {} ms each: badges {}, of them {} without a stall of \
-             the server; panels {}, of them {} without a stall; take-overs {}",
+             server and {} of the session, {} ms each: suspicions {}, of them {} without a stall \
+             of the other end; badges {}, of them {} without a stall of the server; panels {}, of \
+             them {} without a stall; take-overs {}",
             self.seconds,
             WEATHER.loss_percent,
             WEATHER.jitter_ms,
             self.stalls.0,
             self.stalls.1,
             STALL.as_millis(),
+            self.suspicions.0,
+            self.suspicions.1,
             self.badges.0,
             self.badges.1,
             self.panels.0,
@@ -189,6 +195,14 @@ fn count(seconds: u64, stalls: &[Stall], events: &[Event]) -> Soaked {
     for event in events {
         match event.name.as_str() {
             "taken_over" => soaked.takeovers += 1,
+            "suspected" => {
+                let other_end = match event.text("link") {
+                    Some("display") => Victim::Session,
+                    _ => Victim::Server,
+                };
+                soaked.suspicions.0 += 1;
+                soaked.suspicions.1 += u64::from(!explained(event, Some(other_end)));
+            }
             "server_lost" if alive(event) => {
                 soaked.badges.0 += 1;
                 soaked.badges.1 += u64::from(!explained(event, Some(Victim::Server)));

@@ -14,8 +14,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// nothing tells.
 #[derive(Debug, Clone, Default)]
 pub struct Stages {
-    /// The DTU gave its server up.
+    /// The DTU finds a link too silent.
     suspected_us: Option<u64>,
+    /// It gave its server up.
+    lost_us: Option<u64>,
     /// It has a control link to another one.
     connected_us: Option<u64>,
     /// It has asked that one for its session.
@@ -38,8 +40,9 @@ pub struct Stages {
 /// One line of the table: a name, and when it was over.
 type Stage = (&'static str, fn(&Stages) -> Option<u64>);
 
-const STAGES: [Stage; 9] = [
-    ("the DTU gives its server up (suspicion)", |stages| stages.suspected_us),
+const STAGES: [Stage; 10] = [
+    ("the DTU suspects a link (suspicion)", |stages| stages.suspected_us),
+    ("it gives its server up", |stages| stages.lost_us),
     ("it is connected to another (reconnect)", |stages| stages.connected_us),
     ("it has sent its insert", |stages| stages.inserted_us),
     ("a session is being prepared (probes, store)", |stages| stages.prepared_us),
@@ -59,7 +62,8 @@ impl Stages {
             events.iter().find(|event| event.name == name).and_then(|event| after(event.t_us))
         };
         let mut stages = Stages {
-            suspected_us: first("server_lost"),
+            suspected_us: first("suspected"),
+            lost_us: first("server_lost"),
             connected_us: first("connected"),
             inserted_us: first("inserted"),
             service_us: after(seen.nonce.started_us),

@@ -107,10 +107,27 @@ impl Namespace {
     /// The same command, run in here. Its process id will be its own: what
     /// leads in becomes it.
     pub fn inside(&self, command: &Command) -> Command {
+        self.lead(command, false)
+    }
+
+    /// Likewise, with power over the network in here.
+    fn inside_as_root(&self, command: &Command) -> Command {
+        self.lead(command, true)
+    }
+
+    fn lead(&self, command: &Command, as_root: bool) -> Command {
         let mut inside = match self.in_user_namespace {
             true => self.enter(&["-U", "--preserve-credentials", "-m", "-n"]),
             false => self.enter(&["-m", "-n"]),
         };
+        if self.in_user_namespace && !as_root {
+            // Who is root here is not root enough for programs that make use
+            // of it, such as xterm: back to being a user.
+            let user = rustix::process::getuid().as_raw();
+            let group = rustix::process::getgid().as_raw();
+            inside.args(["unshare", "-U", &format!("--map-user={user}")]);
+            inside.args([&format!("--map-group={group}"), "--"]);
+        }
         // Entering a mount namespace leads to its root directory.
         let directory = command.get_current_dir().map(Path::to_owned);
         let directory = directory.or_else(|| std::env::current_dir().ok());
@@ -142,7 +159,7 @@ impl Namespace {
     }
 
     fn batch(&self, program: &str, lines: &str) -> Result<()> {
-        let mut command = self.inside(tool(program).args(["-batch", "-"]));
+        let mut command = self.inside_as_root(tool(program).args(["-batch", "-"]));
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command
             .spawn()
@@ -160,7 +177,7 @@ impl Namespace {
     pub fn helper(&self, words: Vec<OsString>) -> Result<Helper> {
         let mut command = Command::new(programs::path(HELPER)?);
         command.args(words);
-        Helper::start(self.inside(&command))
+        Helper::start(self.inside_as_root(&command))
     }
 }
 
