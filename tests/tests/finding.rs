@@ -9,6 +9,7 @@ use afterglow_tests::netns::lan::Segment;
 use afterglow_tests::site::{Site, TERMINAL};
 use afterglow_wire::group::GroupMessage;
 use anyhow::{Context, Result, ensure};
+use std::net::Ipv4Addr;
 
 const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
 const TOKEN: &str = "soft:lovelace";
@@ -63,7 +64,14 @@ fn a_session_is_found_through_another_server_that_asks_the_group() -> Result<()>
         step("tokenR", token_q.t_us, &|seen| (*seen.from.ip(), *seen.to.ip()) == (owner, asked))?;
     ensure!(token_r.value("tokenR") == token_q.value("tokenQ"), "{token_r:?}");
     ensure!(token_r.value("session").is_some(), "{token_r:?}");
-    ensure!(server_q.to.ip().octets()[3] == 255, "by broadcast alone: {server_q:?}");
+    // It asks nobody by name.
+    for seen in capture.all()?.iter().filter(|seen| seen.kind() == "serverQ") {
+        let to_all = seen.to.ip().octets()[3] == 255 || seen.to.ip().is_multicast();
+        ensure!(to_all, "it knows nobody: {seen:?}");
+    }
+    step("serverQ", since_us, &|seen| {
+        *seen.from.ip() == desk && *seen.to.ip() == Ipv4Addr::new(10, 79, 0, 255)
+    })?;
     site.passed()
 }
 

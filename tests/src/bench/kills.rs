@@ -92,18 +92,17 @@ pub fn measure(kills: u64) -> Result<Measured> {
     let capture = lan.capture(&scratch.path().join("group.jsonl"))?;
     let segments = [Segment::Bridge(0)];
     let mut site = Site::prepare_apart(scratch, lan, &["mud", "host05"], &segments, &desktop, "")?;
-    let started_us = now_us();
     for host in &mut site.hosts {
         host.start_server()?;
     }
     site.wait_acquainted()?;
-    wait_settled(&site, &capture, started_us)?;
     let screen = site.screen(640, 480)?;
     let desk = site.desk(1, &segments)?;
     let dtu = site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:ada"))?;
     let connection = screen.connect_again()?;
     let corner = Corner::of(&dtu, &connection);
     let mut number = corner.wait_number(wait::PATIENCE)?;
+    wait_settled(&site, &capture, now_us())?;
     for count in 0..kills {
         let way = if count % 2 == 0 { Way::Killed } else { Way::CutOff };
         pause(count);
