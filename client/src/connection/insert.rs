@@ -49,7 +49,7 @@ pub(super) struct Present {
     pub(super) cared_for_by: Option<ServerName>,
     challenge: Option<(LinkId, [u8; 32])>,
     /// When it was last sent, it told that the picture lives.
-    told_showing: bool,
+    pub(super) told_showing: bool,
     /// How often in a row it had to be sent again.
     failures: u32,
     refusals: u32,
@@ -443,24 +443,6 @@ impl Connection {
             present.phase = Phase::Wanted { at_ms: self.now_ms };
             present.progress = None;
             present.refusals = 0;
-        }
-    }
-
-    /// The display link is silent, though the server in charge may count on it
-    /// or never knew better than that it lives: it is told at once.
-    pub(super) fn withdraw_showing(&mut self) {
-        if self.up().is_none() {
-            return;
-        }
-        let now_ms = self.now_ms;
-        let Some(present) = &mut self.present else { return };
-        let counted_on = match present.phase {
-            Phase::Asked { .. } => present.told_showing,
-            Phase::Answered => present.cared_for_by.is_some(),
-            Phase::Wanted { .. } | Phase::Stopped(_) => false,
-        };
-        if counted_on {
-            present.phase = Phase::Wanted { at_ms: now_ms };
         }
     }
 
