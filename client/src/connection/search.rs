@@ -7,6 +7,7 @@
 use super::control::{Control, Target};
 use super::{Action, Connection, Logged};
 use afterglow_wire::control::Server;
+use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::ServerName;
 use afterglow_wire::limits::SERVERS_MAX;
 use std::net::SocketAddrV4;
@@ -226,7 +227,10 @@ impl Connection {
 
     pub(super) fn attempt_failed(&mut self, target: &Target) {
         let failures = self.search.failures(target.address) + 1;
-        let wait_ms = self.backoff_ms(failures, RETRY_MS_MAX);
+        let wait_ms = match self.config.guards.make(Guard::SearchGoesOn) {
+            true => self.backoff_ms(failures, RETRY_MS_MAX),
+            false => u64::from(u32::MAX),
+        };
         self.search.failed(target.address, self.now_ms + wait_ms);
     }
 

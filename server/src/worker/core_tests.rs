@@ -30,6 +30,7 @@ fn about() -> About {
         token: "soft.anna".parse().unwrap(),
         verifier: key().ticket_signer().verifier(),
         size_max: Size::new(1920, 1080).unwrap(),
+        guards: Guards::ALL,
     }
 }
 
