@@ -10,7 +10,7 @@ use afterglow_wire::display::{FromSession, ToSession};
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::group::GroupMessage;
 use afterglow_wire::ids::{DtuId, Size};
-use afterglow_wire::local::{FromKeeper, SessionSpec, Started, ToKeeper};
+use afterglow_wire::local::{FromKeeper, SessionSpec, StartOrder, Started, ToKeeper};
 use afterglow_wire::ticket::SealedTicket;
 use afterglow_wire::trust::{GroupKey, TicketVerifier};
 use bytes::Bytes;
@@ -98,6 +98,7 @@ pub fn local(data: &[u8]) {
     decode::<FromKeeper>(data);
     decode::<SessionSpec>(data);
     decode::<Started>(data);
+    decode::<StartOrder>(data);
 }
 
 /// A datagram of the group.

@@ -99,6 +99,9 @@ pub struct HostMessage {
     pub load_percent: u32,
     /// `sessions`: how many it hosts.
     pub sessions: u32,
+    /// `memory`: how much of it is free for programs, in MiB; 0 if it is not
+    /// known. A message without the key says 0.
+    pub memory_mib: u32,
     /// `version`: of its software.
     pub version: String,
     /// `part`: which part of how many this is, from 1; (1, 1) if it is whole.
@@ -314,7 +317,7 @@ impl HostMessage {
     fn pairs(&self) -> String {
         let mut text = format!(
             "host={} addr={:08x} time={} ms={} numifs={} flags={:x} cpus={} clock={} boot={} \
-             seq={} port={} load={} sessions={} version={} part={}/{}",
+             seq={} port={} load={} sessions={} memory={} version={} part={}/{}",
             self.host,
             self.addr.to_bits(),
             self.time_ms / 1000,
@@ -328,6 +331,7 @@ impl HostMessage {
             self.port,
             self.load_percent,
             self.sessions,
+            self.memory_mib,
             self.version,
             self.part.0,
             self.part.1,
@@ -379,6 +383,10 @@ impl HostMessage {
             port: fields.parsed("port")?,
             load_percent: fields.parsed("load")?,
             sessions: fields.parsed("sessions")?,
+            memory_mib: match fields.optional("memory")? {
+                None => 0,
+                Some(text) => text.parse().map_err(|_| GroupMessageError::Field("memory"))?,
+            },
             version: fields.short("version")?,
             part: part.ok_or(GroupMessageError::Field("part"))?,
             interfaces,
@@ -492,6 +500,7 @@ mod tests {
             port: 7010,
             load_percent: 12,
             sessions: 3,
+            memory_mib: 2048,
             version: "0.1.0".into(),
             part: (1, 1),
             interfaces: vec![
@@ -509,7 +518,7 @@ mod tests {
         assert_eq!(
             signed,
             "host=mud addr=81907f05 time=950739941 ms=250 numifs=2 flags=4 cpus=2 clock=248 \
-             boot=7 seq=9 port=7010 load=12 sessions=3 version=0.1.0 part=1/1 \
+             boot=7 seq=9 port=7010 load=12 sessions=3 memory=2048 version=0.1.0 part=1/1 \
              interface=hme0 ip=81907f05 mask=ffffff00 bcast=81907fff \
              interface=ge0 ip=c0a88003 mask=ffffff00 bcast=c0a880ff"
         );
@@ -553,6 +562,19 @@ mod tests {
             GroupMessage::parse(&q[..SERVER_Q_BYTES_MIN - 1], None),
             Err(GroupMessageError::ShortQuestion(SERVER_Q_BYTES_MIN - 1))
         );
+    }
+
+    #[test]
+    fn a_message_without_memory_says_that_it_is_not_known() {
+        let text = mud().pairs().replace(" memory=2048", "");
+        let received = GroupMessage::parse(text.as_bytes(), None).expect("parses");
+        let GroupMessage::Host(host) = received.message else { panic!("a host message") };
+        assert_eq!(host, HostMessage { memory_mib: 0, ..mud() });
+        for wrong in ["memory=", "memory=-1", "memory=4294967296", "memory=1 memory=1"] {
+            let text = mud().pairs().replace("memory=2048", wrong);
+            let error = GroupMessage::parse(text.as_bytes(), None).expect_err(wrong);
+            assert_eq!(error, GroupMessageError::Field("memory"));
+        }
     }
 
     #[test]

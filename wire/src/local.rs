@@ -2,9 +2,11 @@
 //! a Unix socket in a directory of the server's.
 //!
 //! The server hands a new keeper its [`SessionSpec`] on the standard input;
-//! the keeper answers once on its standard output ([`Started`]). After that
-//! servers come and go on the socket, and the keeper tells each of them how
-//! things stand ([`Status`]) and what changes.
+//! the keeper answers on its standard output ([`Started`]). A keeper that is
+//! told to hold brings up only what nobody can see, and waits for a
+//! [`StartOrder`]. Once the session runs servers come and go on the socket,
+//! and the keeper tells each of them how things stand ([`Status`]) and what
+//! changes.
 
 use crate::codec::{DecodeError, Message, Reader, Wire, put_bytes, put_list};
 use crate::control::BoundedList;
@@ -110,6 +112,8 @@ wire_struct! {
         pub ticket_key: [u8; 32],
         /// What is known of the servers' clocks.
         pub clocks: Clocks,
+        /// Bring up only what nobody can see, then wait for a [`StartOrder`].
+        pub hold: bool,
     }
 }
 
@@ -117,9 +121,44 @@ impl Message for SessionSpec {
     const BYTES_MAX: usize = LOCAL_MESSAGE_BYTES_MAX;
 }
 
-/// How a keeper's start went.
+/// What becomes of a start that is held. It comes on the keeper's standard
+/// input after the [`SessionSpec`], at any time; the end of the input before it
+/// means [`StartOrder::Discard`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartOrder {
+    /// Bring the session up.
+    Go,
+    /// End, and leave nothing behind.
+    Discard,
+}
+
+impl Wire for StartOrder {
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            StartOrder::Go => 0u8,
+            StartOrder::Discard => 1,
+        }
+        .put(out);
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        match u8::get(from)? {
+            0 => Ok(StartOrder::Go),
+            1 => Ok(StartOrder::Discard),
+            _ => Err(DecodeError::Invalid("start order")),
+        }
+    }
+}
+
+impl Message for StartOrder {
+    const BYTES_MAX: usize = 16;
+}
+
+/// How a keeper's start went: the last report is `Ready` or `Failed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
+    /// The start is held: all is up that may be before [`StartOrder::Go`].
+    /// Told once, before `Ready`, also if the order was there already.
+    Prepared,
     /// The X server and the display link are up, on this port.
     Ready {
         /// The display link's port.
@@ -143,12 +182,14 @@ impl Wire for Started {
                 1u8.put(out);
                 text.put(out);
             }
+            Started::Prepared => 2u8.put(out),
         }
     }
     fn get(from: &mut Reader) -> Result<Self, DecodeError> {
         match u8::get(from)? {
             0 => Ok(Started::Ready { port: u16::get(from)? }),
             1 => Ok(Started::Failed { text: String::get(from)? }),
+            2 => Ok(Started::Prepared),
             _ => Err(DecodeError::Invalid("start report")),
         }
     }

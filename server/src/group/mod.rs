@@ -1,34 +1,47 @@
 //! Group manager: who is there, and who has a token's session. No I/O: time,
 //! randomness and datagrams come in, datagrams and news go out.
+//!
+//! | module | what it decides |
+//! | --- | --- |
+//! | [`speak`] | what we tell the group, and whom |
+//! | [`hear`] | what comes of what others say |
+//! | [`topology`], [`offsets`] | what is known of the others |
+//! | [`reach`] | which servers a DTU can reach, and how |
+//! | [`ask`], [`question`] | who is asked for a token's session |
+//! | [`load`] | where a new session goes |
+//! | [`rate`] | how often something is answered or reported |
+//! | [`report`] | the group as data for people |
 
+pub mod ask;
+pub mod hear;
+pub mod load;
+pub mod offsets;
 pub mod question;
 pub mod rate;
+pub mod reach;
+pub mod report;
+pub mod speak;
 pub mod topology;
 
 use crate::config::Network;
 use afterglow_wire::control::Server;
-use afterglow_wire::group::{
-    GroupMessage, GroupMessageError, HostMessage, Interface, ServerR, TokenQ, TokenR, TokenSession,
-};
+use afterglow_wire::group::Interface;
+use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::ServerName;
-use afterglow_wire::limits::{GROUP_DATAGRAM_BYTES_MAX, INTERFACES_MAX, SERVERS_MAX};
+use afterglow_wire::limits::{INTERFACES_MAX, SERVERS_MAX};
 use afterglow_wire::trust::MessageKey;
-use question::{Answers, Question};
-use rate::Rate;
-use std::collections::{BTreeMap, BTreeSet};
+pub use ask::Ask;
+use hear::{SERVER_Q_LIMITS, TOKEN_Q_LIMITS};
+pub use question::QUESTION_MS;
+use question::{Answers, Questions};
+use rate::{Rate, Sources};
+use reach::Place;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use topology::{Heard, Host, Topology};
+use topology::Topology;
 
-/// How long a tokenQ waits for answers.
-pub const QUESTION_MS: u64 = 300;
-/// The most questions under way.
-const QUESTIONS_MAX: usize = 4096;
-/// How many serverQs and tokenQs are answered a second, at most.
-const ANSWERS_PER_S: u64 = 500;
-/// How many host messages a second greet servers that were just heard.
+/// How many host messages a second greet servers that were just heard, after
+/// the first 64: a whole group may start at once.
 const GREETINGS_PER_S: u64 = 10;
-/// The most bytes that interfaces may take in one host message.
-const INTERFACES_PER_PART: usize = 12;
 
 /// What does not change while the server runs.
 #[derive(Debug, Clone)]
@@ -47,6 +60,8 @@ pub struct GroupConfig {
     pub peers: Vec<SocketAddrV4>,
     /// Networks beyond our own whose DTUs are answered.
     pub networks: Vec<Network>,
+    /// True if host messages go to the multicast group, too.
+    pub multicast: bool,
     /// How often we speak.
     pub host_every_ms: u64,
     /// After which silence a server counts as down.
@@ -55,6 +70,8 @@ pub struct GroupConfig {
     pub boot: u64,
     /// See [`afterglow_wire::group::flags`].
     pub flags: u32,
+    /// Which checks are made; all, but in a simulation that has to notice.
+    pub guards: Guards,
 }
 
 /// What a host message tells about this host, and changes.
@@ -70,15 +87,19 @@ pub struct Present {
     pub load_percent: u32,
     /// How many sessions run here.
     pub sessions: u32,
+    /// How much memory is free for programs, in MiB; 0 if it is not known.
+    pub memory_mib: u32,
 }
 
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// To whom; may be a broadcast address.
+    /// To whom; may be a broadcast or a multicast address.
     pub to: SocketAddrV4,
     /// What.
     pub datagram: Vec<u8>,
+    /// For a multicast: the address of our interface that it leaves by.
+    pub via: Option<Ipv4Addr>,
 }
 
 /// What the group manager has to say.
@@ -98,28 +119,26 @@ pub enum Output {
     Report(String),
 }
 
-/// Who is asked, and who is waited for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ask {
-    /// All servers that are up; those named here are not waited for.
-    Group {
-        /// Servers that a DTU could not reach.
-        except: BTreeSet<ServerName>,
-    },
-    /// This server, up or not, wherever it may be.
-    Server(ServerName),
-}
-
 /// The group manager.
 #[derive(Debug)]
 pub struct GroupManager {
     config: GroupConfig,
     present: Present,
+    draining: bool,
     topology: Topology,
-    questions: BTreeMap<u64, Question>,
+    questions: Questions,
+    /// The number of our last host message.
     seq: u64,
     next_host_ms: u64,
-    answers: Rate,
+    /// No server or interface is silent for too long before this.
+    next_silence_ms: u64,
+    spoke_ms: Option<u64>,
+    /// How many sessions we said that we have.
+    said_sessions: u32,
+    /// How many we have kept here since.
+    kept: u32,
+    server_answers: Sources,
+    token_answers: Sources,
     greetings: Rate,
     reports: Rate,
 }
@@ -128,14 +147,20 @@ impl GroupManager {
     /// Knows nobody yet.
     pub fn new(config: GroupConfig) -> Self {
         GroupManager {
+            topology: Topology::new(config.guards),
             config,
             present: Present::default(),
-            topology: Topology::default(),
-            questions: BTreeMap::new(),
+            draining: false,
+            questions: Questions::default(),
             seq: 0,
             next_host_ms: 0,
-            answers: Rate::new(ANSWERS_PER_S, ANSWERS_PER_S),
-            greetings: Rate::new(GREETINGS_PER_S, GREETINGS_PER_S),
+            next_silence_ms: 0,
+            spoke_ms: None,
+            said_sessions: 0,
+            kept: 0,
+            server_answers: Sources::new(SERVER_Q_LIMITS),
+            token_answers: Sources::new(TOKEN_Q_LIMITS),
+            greetings: Rate::new(GREETINGS_PER_S, SERVERS_MAX as u64),
             reports: Rate::new(1, 5),
         }
     }
@@ -145,10 +170,14 @@ impl GroupManager {
         &self.topology
     }
 
-    /// Tells how this host is now.
+    /// Tells how this host is now. Changed interfaces are announced with the
+    /// next [`GroupManager::tick`], which is then due at once.
     pub fn set_present(&mut self, present: Present) {
-        self.present = present;
+        let before = std::mem::replace(&mut self.present, present);
         self.present.interfaces.truncate(INTERFACES_MAX);
+        if self.present.interfaces != before.interfaces {
+            self.next_host_ms = 0;
+        }
     }
 
     /// Tells where the listed servers are now.
@@ -156,258 +185,97 @@ impl GroupManager {
         self.config.peers = peers;
     }
 
-    /// The servers that are up, ourselves first, and where a DTU at this
-    /// address reaches them.
+    /// Tells our main address, which may change with the interfaces.
+    pub fn set_advertise(&mut self, advertise: Ipv4Addr) {
+        if self.config.advertise != advertise {
+            self.config.advertise = advertise;
+            self.next_host_ms = 0;
+        }
+    }
+
+    /// Takes us out of service, or back: a server that takes leave gets no new
+    /// sessions. A change is announced with the next [`GroupManager::tick`],
+    /// which is then due at once.
+    pub fn set_draining(&mut self, draining: bool) {
+        if self.draining != draining {
+            self.draining = draining;
+            self.next_host_ms = 0;
+        }
+    }
+
+    /// The servers that are up and that a DTU at this address can reach,
+    /// ourselves first, and where it reaches them.
     pub fn servers_for(&self, dtu: Ipv4Addr) -> Vec<Server> {
-        let own = Server {
-            name: self.config.name.clone(),
-            address: SocketAddrV4::new(self.own_address(dtu), self.config.control_port),
-        };
-        std::iter::once(own).chain(self.topology.servers_for(dtu)).take(SERVERS_MAX).collect()
+        let others = self.topology.up().map(|host| &host.message.host);
+        std::iter::once(&self.config.name)
+            .chain(others)
+            .filter_map(|name| {
+                Some(Server { name: name.clone(), address: self.reaches(name, dtu)? })
+            })
+            .take(SERVERS_MAX)
+            .collect()
+    }
+
+    /// The control address by which a DTU at this address reaches a server, up
+    /// or down, or us; `None` if it cannot, or if the server is not known. The
+    /// rules are those of [`reach`].
+    pub fn reaches(&self, server: &ServerName, dtu: Ipv4Addr) -> Option<SocketAddrV4> {
+        if *server == self.config.name {
+            return Some(SocketAddrV4::new(self.own_address(dtu), self.config.control_port));
+        }
+        let host = self.topology.host(server)?;
+        let ip = self.place().way_to(host, dtu)?;
+        Some(SocketAddrV4::new(ip, host.message.port))
     }
 
     /// When [`GroupManager::tick`] is to be called next.
     pub fn next_tick_ms(&self) -> u64 {
-        let question = self.questions.values().map(|q| q.deadline_ms).min();
-        question.unwrap_or(u64::MAX).min(self.next_host_ms)
+        let question_ms = self.questions.next_ms().unwrap_or(u64::MAX);
+        question_ms.min(self.next_host_ms).min(self.next_silence_ms)
     }
 
     /// Does what is due at this time.
     pub fn tick(&mut self, now_ms: u64, wall_ms: u64) -> Vec<Output> {
         let mut out = Vec::new();
-        let over: Vec<u64> = self
-            .questions
-            .iter()
-            .filter(|(_, question)| question.deadline_ms <= now_ms)
-            .map(|(nonce, _)| *nonce)
-            .collect();
-        out.extend(over.into_iter().filter_map(|nonce| self.close(nonce)));
+        self.tick_questions(now_ms, &mut out);
+        if now_ms >= self.next_silence_ms {
+            self.tick_silence(now_ms, &mut out);
+        }
         if now_ms >= self.next_host_ms {
-            self.next_host_ms = now_ms + self.config.host_every_ms;
-            for to in self.everywhere() {
-                self.say_host(to, wall_ms, &mut out);
-            }
-            let down = self.topology.silence(now_ms, self.config.down_after_ms);
-            out.extend(down.into_iter().map(Output::Down));
+            self.speak(now_ms, wall_ms, &mut out);
         }
         out
     }
 
-    /// Asks for a token's session. The nonce must be fresh randomness; the
-    /// answer comes as [`Output::Answered`] with it, and may come at once.
-    pub fn ask(&mut self, ask: &Ask, hash: [u8; 32], nonce: u64, now_ms: u64) -> Vec<Output> {
-        if self.questions.len() >= QUESTIONS_MAX {
-            return vec![Output::Answered(nonce, Answers::default())];
+    fn tick_silence(&mut self, now_ms: u64, out: &mut Vec<Output>) {
+        let silent = self.topology.silence(now_ms, self.config.down_after_ms);
+        out.extend(silent.servers.into_iter().map(Output::Down));
+        for (name, interface) in silent.interfaces {
+            out.extend(self.say(now_ms, || {
+                let Interface { name: interface, ip, .. } = interface;
+                format!("server {name} is up, but not heard any more through {interface} ({ip})")
+            }));
         }
-        let (to, waits_for) = self.asked(ask);
-        let host = self.config.name.clone();
-        let question = GroupMessage::TokenQ(TokenQ { nonce, host, hash });
-        let datagram = question.to_datagram(&self.config.key);
-        self.questions.insert(nonce, Question::new(waits_for, now_ms + QUESTION_MS));
-        let mut out: Vec<_> = to
-            .into_iter()
-            .map(|to| Output::Send(Transmit { to, datagram: datagram.clone() }))
-            .collect();
-        if self.questions.get(&nonce).is_some_and(Question::complete) {
-            out.extend(self.close(nonce));
-        }
-        out
+        // Whoever is heard meanwhile, be it for the first time, is silent for
+        // too long only after this.
+        let soonest_ms = now_ms.saturating_add(self.config.down_after_ms).saturating_add(1);
+        let next_ms = self.topology.next_silence_ms(self.config.down_after_ms);
+        self.next_silence_ms = next_ms.unwrap_or(soonest_ms).min(soonest_ms);
     }
 
-    /// Takes a datagram. `lookup` gives the session that runs here for the
-    /// token with this hash.
-    pub fn datagram(
-        &mut self,
-        datagram: &[u8],
-        from: SocketAddrV4,
-        now_ms: u64,
-        wall_ms: u64,
-        lookup: impl FnOnce(&[u8; 32]) -> Option<TokenSession>,
-    ) -> Vec<Output> {
-        let received = match GroupMessage::parse(datagram, Some(&self.config.key)) {
-            Ok(received) => received,
-            Err(e) => return self.report(now_ms, || bad_datagram(from, &e)),
-        };
-        match (received.message, received.trusted) {
-            (GroupMessage::Host(host), trusted) => self.host(host, trusted, from, now_ms, wall_ms),
-            (GroupMessage::ServerQ(q), _) => self.server_q(q.nonce, from, now_ms),
-            (GroupMessage::TokenQ(q), true) if q.host != self.config.name => {
-                if !self.is_near(*from.ip()) || !self.answers.take(now_ms) {
-                    return Vec::new();
-                }
-                let answer = GroupMessage::TokenR(TokenR {
-                    nonce: q.nonce,
-                    host: self.config.name.clone(),
-                    session: lookup(&q.hash),
-                });
-                let datagram = answer.to_datagram(&self.config.key);
-                vec![Output::Send(Transmit { to: from, datagram })]
-            }
-            (GroupMessage::TokenR(r), true) => {
-                let Some(question) = self.questions.get_mut(&r.nonce) else { return Vec::new() };
-                match question.answer(r.host, r.session) {
-                    true => self.close(r.nonce).into_iter().collect(),
-                    false => Vec::new(),
-                }
-            }
-            (GroupMessage::TokenQ(_) | GroupMessage::TokenR(_), false) => self
-                .report(now_ms, || {
-                    format!("a question or an answer from {from} without the group's signature")
-                }),
-            // An own question by way of a broadcast, or an answer that is for
-            // DTUs.
-            (GroupMessage::TokenQ(_) | GroupMessage::ServerR(_), _) => Vec::new(),
-        }
-    }
-
-    fn host(
-        &mut self,
-        message: HostMessage,
-        trusted: bool,
-        from: SocketAddrV4,
-        now_ms: u64,
-        wall_ms: u64,
-    ) -> Vec<Output> {
-        let name = message.host.clone();
-        if !trusted {
-            let new = self.topology.untrusted(name.clone(), from, now_ms);
-            return match new {
-                true => self.report(now_ms, || {
-                    format!("host {name} at {from} speaks without this group's key")
-                }),
-                false => Vec::new(),
-            };
-        }
-        if name == self.config.name {
-            return match message.boot == self.config.boot {
-                true => Vec::new(),
-                false => self.report(now_ms, || {
-                    format!("another server at {from} of this group is called {name}, as we are")
-                }),
-            };
-        }
-        match self.topology.trusted(message, from, now_ms, wall_ms) {
-            Heard::Nothing => Vec::new(),
-            Heard::Still => vec![Output::Heard(name)],
-            Heard::Up => {
-                let mut out = vec![Output::Up(name)];
-                // It may just have started: it should not have to wait for
-                // our next round to know us.
-                if self.greetings.take(now_ms) {
-                    self.say_host(from, wall_ms, &mut out);
-                }
-                out
-            }
-        }
-    }
-
-    fn server_q(&mut self, nonce: u64, from: SocketAddrV4, now_ms: u64) -> Vec<Output> {
-        if !self.is_near(*from.ip()) || !self.answers.take(now_ms) {
-            return Vec::new();
-        }
-        let answer = GroupMessage::ServerR(ServerR {
-            nonce,
-            host: self.config.name.clone(),
-            addr: self.own_address(*from.ip()),
-            port: self.config.control_port,
-        });
-        let datagram = answer.to_datagram(&self.config.key);
-        vec![Output::Send(Transmit { to: from, datagram })]
-    }
-
-    /// True if an address may be answered that has proven nothing: it is on
-    /// one of our networks, or listed.
-    fn is_near(&self, address: Ipv4Addr) -> bool {
-        let interfaces = &self.present.interfaces;
-        address.is_loopback()
-            || interfaces.iter().any(|interface| interface.contains(address))
-            || self.config.networks.iter().any(|network| network.contains(address))
-            || self.config.peers.iter().any(|peer| *peer.ip() == address)
-            || self.topology.hosts().any(|host| *host.address.ip() == address)
+    fn place(&self) -> Place<'_> {
+        Place { interfaces: &self.present.interfaces, routed: &self.config.networks }
     }
 
     /// Our address as the host with this address sees it.
     fn own_address(&self, seen_from: Ipv4Addr) -> Ipv4Addr {
         if seen_from.is_loopback() {
-            return Ipv4Addr::LOCALHOST;
+            let advertise = self.config.advertise;
+            return if advertise.is_loopback() { advertise } else { Ipv4Addr::LOCALHOST };
         }
         let near = self.present.interfaces.iter().find(|known| known.contains(seen_from));
         near.map_or(self.config.advertise, |interface| interface.ip)
     }
-
-    /// Where host messages go: a broadcast on every interface that has one,
-    /// and the listed servers.
-    fn everywhere(&self) -> BTreeSet<SocketAddrV4> {
-        let broadcasts = self
-            .present
-            .interfaces
-            .iter()
-            .filter(|interface| !interface.ip.is_loopback() && interface.bcast != interface.ip)
-            .map(|interface| SocketAddrV4::new(interface.bcast, self.config.group_port));
-        broadcasts.chain(self.config.peers.iter().copied()).collect()
-    }
-
-    fn asked(&self, ask: &Ask) -> (BTreeSet<SocketAddrV4>, BTreeSet<ServerName>) {
-        match ask {
-            Ask::Group { except } => {
-                let name = |host: &Host| host.message.host.clone();
-                let to = self.topology.up().map(|host| host.address).collect();
-                let all = self.topology.up().map(name);
-                (to, all.filter(|name| !except.contains(name)).collect())
-            }
-            Ask::Server(name) => {
-                // Its last address may be wrong by now, or not known to us.
-                let mut to = self.everywhere();
-                to.extend(self.topology.host(name).map(|host| host.address));
-                (to, BTreeSet::from([name.clone()]))
-            }
-        }
-    }
-
-    fn close(&mut self, nonce: u64) -> Option<Output> {
-        let question = self.questions.remove(&nonce)?;
-        Some(Output::Answered(nonce, question.into_answers()))
-    }
-
-    /// One host message, in as many datagrams as its interfaces need.
-    fn say_host(&mut self, to: SocketAddrV4, wall_ms: u64, out: &mut Vec<Output>) {
-        self.seq += 1;
-        let mut parts: Vec<Vec<Interface>> =
-            self.present.interfaces.chunks(INTERFACES_PER_PART).map(<[_]>::to_vec).collect();
-        if parts.is_empty() {
-            parts.push(Vec::new());
-        }
-        let count = parts.len() as u8;
-        for (part, interfaces) in (1u8..).zip(parts) {
-            let message = GroupMessage::Host(HostMessage {
-                host: self.config.name.clone(),
-                addr: self.config.advertise,
-                time_ms: wall_ms,
-                flags: self.config.flags,
-                cpus: self.present.cpus,
-                clock_mhz: self.present.clock_mhz,
-                boot: self.config.boot,
-                seq: self.seq,
-                port: self.config.control_port,
-                load_percent: self.present.load_percent,
-                sessions: self.present.sessions,
-                version: env!("CARGO_PKG_VERSION").into(),
-                part: (part, count),
-                interfaces,
-            });
-            let datagram = message.to_datagram(&self.config.key);
-            debug_assert!(datagram.len() <= GROUP_DATAGRAM_BYTES_MAX);
-            out.push(Output::Send(Transmit { to, datagram }));
-        }
-    }
-
-    fn report(&mut self, now_ms: u64, text: impl FnOnce() -> String) -> Vec<Output> {
-        if self.reports.take(now_ms) { vec![Output::Report(text())] } else { Vec::new() }
-    }
-}
-
-fn bad_datagram(from: SocketAddrV4, error: &GroupMessageError) -> String {
-    format!("a datagram from {from} is no group message: {error}")
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! A bound on how often something is done, whoever asks for it.
+//! Bounds on how often something is done, whoever asks for it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// Allows `burst` at once and `per_s` in the long run.
 #[derive(Debug, Clone)]
@@ -30,6 +33,56 @@ impl Rate {
     }
 }
 
+/// How many a second, which is also how many at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From one address.
+    pub address_per_s: u64,
+    /// From one network of 256 addresses.
+    pub network_per_s: u64,
+    /// From anywhere.
+    pub all_per_s: u64,
+}
+
+/// How many addresses are told apart; those beyond share the allowance of
+/// another. A group has up to 10,000 DTUs.
+const ADDRESSES: u32 = 16_384;
+/// How many networks are told apart.
+const NETWORKS: u32 = 512;
+
+/// Bounds what is answered, by where it comes from, so that a flood that
+/// pretends to be somebody uses up nobody else's answers.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    limits: Limits,
+    addresses: BTreeMap<u32, Rate>,
+    networks: BTreeMap<u32, Rate>,
+    all: Rate,
+}
+
+impl Sources {
+    /// Full allowances.
+    pub fn new(limits: Limits) -> Self {
+        let all = Rate::new(limits.all_per_s, limits.all_per_s);
+        Sources { limits, addresses: BTreeMap::new(), networks: BTreeMap::new(), all }
+    }
+
+    /// Takes one permission for this source, if there is one.
+    pub fn take(&mut self, from: Ipv4Addr, now_ms: u64) -> bool {
+        let address = from.to_bits();
+        let Limits { address_per_s, network_per_s, .. } = self.limits;
+        // What one address may not have is not taken from its network, nor
+        // what a network may not have from all.
+        take(&mut self.addresses, address % ADDRESSES, address_per_s, now_ms)
+            && take(&mut self.networks, (address >> 8) % NETWORKS, network_per_s, now_ms)
+            && self.all.take(now_ms)
+    }
+}
+
+fn take(rates: &mut BTreeMap<u32, Rate>, source: u32, per_s: u64, now_ms: u64) -> bool {
+    rates.entry(source).or_insert_with(|| Rate::new(per_s, per_s)).take(now_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +97,25 @@ mod tests {
         assert_eq!(taken(&mut rate, 60_000), 5);
         // A clock that goes back gives nothing.
         assert_eq!(taken(&mut rate, 0), 0);
+    }
+
+    fn taken(sources: &mut Sources, from: impl Iterator<Item = u32>, now_ms: u64) -> usize {
+        from.filter(|bits| sources.take(Ipv4Addr::from_bits(*bits), now_ms)).count()
+    }
+
+    #[test]
+    fn a_flood_from_one_place_leaves_the_others_theirs() {
+        let limits = Limits { address_per_s: 10, network_per_s: 50, all_per_s: 200 };
+        let mut sources = Sources::new(limits);
+        let net = |third: u32| 0x0a00_0000 | third << 8;
+        // One address, its neighbour, the rest of its network, another one.
+        assert_eq!(taken(&mut sources, std::iter::repeat_n(net(1) | 1, 1_000), 0), 10);
+        assert_eq!(taken(&mut sources, std::iter::repeat_n(net(1) | 2, 1_000), 0), 10);
+        assert_eq!(taken(&mut sources, (3..250).map(|host| net(1) | host), 0), 30);
+        assert_eq!(taken(&mut sources, (3..250).map(|host| net(2) | host), 0), 50);
+        // From everywhere at once there is a limit, too.
+        assert_eq!(taken(&mut sources, (3..250).map(net), 0), 100);
+        assert_eq!(taken(&mut sources, (0..1_000_000).map(|i| i * 4_001), 1_000), 200);
+        assert!(sources.addresses.len() <= 16_384 && sources.networks.len() <= 512);
     }
 }

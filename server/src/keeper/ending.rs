@@ -3,13 +3,14 @@
 
 use super::desktop_command::SESSION_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 use tokio::process::Child;
 
 /// How long programs have to end in order.
 const IN_ORDER_WITHIN: Duration = Duration::from_millis(1000);
-/// How often killed processes are looked for again: one may fork meanwhile.
+/// How often what is left is looked for again: something may come meanwhile.
 const ROUNDS: u32 = 5;
 
 /// Asks a process group to end.
@@ -67,9 +68,14 @@ fn has_variable(pid: Pid, wanted: &[u8]) -> bool {
 
 /// Removes the session's directory and everything in it.
 pub fn remove_dir(dir: &Path) {
-    if let Err(error) = std::fs::remove_dir_all(dir)
-        && error.kind() != std::io::ErrorKind::NotFound
-    {
-        tracing::warn!("cannot remove {}: {error}", dir.display());
+    for round in 1..=ROUNDS {
+        match std::fs::remove_dir_all(dir) {
+            // A log may be made while the directory is emptied.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && round < ROUNDS => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return tracing::warn!("cannot remove {}: {error}", dir.display());
+            }
+            Ok(()) | Err(_) => return,
+        }
     }
 }

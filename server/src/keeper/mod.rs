@@ -4,6 +4,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`shell`] | the loop: starts everything, minds it, ends it |
+//! | [`preparing`] | what is up before anybody hears of the session |
+//! | [`start_link`] | what keeper and server say to each other until then |
 //! | [`x_server`] | Xvfb and its cookie |
 //! | [`desktop_command`] | the user's programs and their environment |
 //! | [`worker_process`] | the worker, started again whenever it dies |
@@ -17,9 +19,11 @@ pub mod desktop_command;
 pub mod ending;
 pub mod local_link;
 pub mod output;
+pub mod preparing;
 pub mod protocol;
 pub mod restarts;
 pub mod shell;
+pub mod start_link;
 pub mod worker_process;
 pub mod x_server;
 

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub enum ToWorker {
     /// The first message.
     Start(Box<WorkerStart>),
+    /// Listen: the start was held until now.
+    Go,
     /// What a server said, passed on.
     Server(ToKeeper),
 }
@@ -21,7 +23,8 @@ pub enum ToWorker {
 /// Everything that a worker has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerStart {
-    /// The session.
+    /// The session. If its start is held the worker gets ready, and listens
+    /// only when it is told.
     pub spec: SessionSpec,
     /// Its X server.
     pub display: Display,
@@ -112,6 +115,7 @@ impl Wire for ToWorker {
                 1u8.put(out);
                 message.put(out);
             }
+            ToWorker::Go => 2u8.put(out),
         }
     }
     fn get(from: &mut Reader) -> Result<Self, DecodeError> {
@@ -127,6 +131,7 @@ impl Wire for ToWorker {
                 last: Option::<Attachment>::get(from)?,
             }))),
             1 => Ok(ToWorker::Server(ToKeeper::get(from)?)),
+            2 => Ok(ToWorker::Go),
             _ => Err(DecodeError::Invalid("message to a worker")),
         }
     }

@@ -1,16 +1,17 @@
 //! Xvfb and its cookie.
 
 use super::desktop_command::SESSION_VARIABLE;
+use super::ending;
 use super::output::{self, Tail};
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// How long Xvfb may take to be ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -28,9 +29,38 @@ pub struct XServer {
     pub said: Tail,
 }
 
-/// Starts Xvfb and waits until it is ready; `mark` says whose process it is.
-/// The error is for the user.
-pub async fn start(dir: &Path, size_max: Size, mark: &str) -> Result<XServer, String> {
+impl XServer {
+    /// Ends it.
+    pub async fn end(&mut self) {
+        end(&mut self.process).await;
+    }
+}
+
+/// Ends an X server's process in order.
+pub async fn end(process: &mut Child) {
+    ending::ask_group(process);
+    ending::end_group(process).await;
+}
+
+/// What to tell the user of an X server's death.
+pub fn died(status: std::io::Result<ExitStatus>, said: &Tail) -> String {
+    let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
+    let said = said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+    format!("the session's X server died{status}{said}")
+}
+
+/// What an X server that was just started has yet to say.
+#[derive(Debug)]
+pub struct Starting {
+    stdout: ChildStdout,
+    said: Tail,
+    cookie: [u8; COOKIE_BYTES],
+    authority_file: PathBuf,
+    display_file: PathBuf,
+}
+
+/// Starts Xvfb; `mark` says whose process it is. The error is for the user.
+pub fn spawn(dir: &Path, size_max: Size, mark: &str) -> Result<(Child, Tail, Starting), String> {
     let cookie = random_cookie()?;
     let authority_file = dir.join("Xauthority");
     write_authority(&authority_file, &cookie)
@@ -54,27 +84,31 @@ pub async fn start(dir: &Path, size_max: Size, mark: &str) -> Result<XServer, St
             }
             _ => format!("cannot start Xvfb: {error}"),
         })?;
-    let (Some(mut stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
+    let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
         return Err("cannot read what Xvfb says".into());
     };
     let (said, _) = output::collect(stderr, &dir.join("Xvfb.log"));
-    let ready = tokio::time::timeout(READY_WITHIN, display_number(&mut stdout)).await;
-    let why = match ready {
-        Ok(Ok(number)) => {
-            let display = Display { number, cookie, authority_file };
-            let file = dir.join("display");
-            std::fs::write(&file, format!("{}\n", display.name()))
-                .map_err(|e| format!("cannot write {}: {e}", file.display()))?;
-            return Ok(XServer { display, process, said });
-        }
-        Ok(Err(why)) => why,
-        Err(_) => format!("it was not ready within {} s", READY_WITHIN.as_secs()),
-    };
-    // It may be dead already.
-    let _ = process.start_kill();
-    let _ = process.wait().await;
-    let last = said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
-    Err(format!("Xvfb did not start: {why}{last}"))
+    let display_file = dir.join("display");
+    let starting = Starting { stdout, said: said.clone(), cookie, authority_file, display_file };
+    Ok((process, said, starting))
+}
+
+impl Starting {
+    /// Waits until the X server is ready, and tells where it is.
+    pub async fn ready(mut self) -> Result<Display, String> {
+        let number = tokio::time::timeout(READY_WITHIN, display_number(&mut self.stdout));
+        let number = match number.await {
+            Ok(number) => number,
+            Err(_) => Err(format!("it was not ready within {} s", READY_WITHIN.as_secs())),
+        };
+        let last = || self.said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+        let number = number.map_err(|why| format!("Xvfb did not start: {why}{}", last()))?;
+        let Starting { cookie, authority_file, display_file, .. } = self;
+        let display = Display { number, cookie, authority_file };
+        std::fs::write(&display_file, format!("{}\n", display.name()))
+            .map_err(|e| format!("cannot write {}: {e}", display_file.display()))?;
+        Ok(display)
+    }
 }
 
 /// Reads the line that `-displayfd` writes once the X server is ready.

@@ -248,7 +248,7 @@ impl Link {
 
     fn place(&mut self, admitted: Admitted) {
         let news = self.news.clone();
-        let course = placing::run(self.shared.clone(), admitted, news);
+        let course = placing::run(self.shared.clone(), admitted, self.address, news);
         self.placing = Some(Placing(tokio::spawn(course).abort_handle()));
     }
 
@@ -281,10 +281,7 @@ impl Link {
             }
             News::Done { token, act: Act::Redirect { to, found, connection } } => {
                 self.placing = None;
-                let address = lock(&self.shared.group.manager)
-                    .topology()
-                    .host(&to)
-                    .map(|host| host.control_address(self.address));
+                let address = lock(&self.shared.group.manager).reaches(&to, self.address);
                 let Some(address) = address else { return Ok(()) };
                 tracing::info!("desktop unit {:?} goes to {to}, which has its session", self.dtu);
                 let found = TokenSession { connection: connection.unwrap_or(0), ..found };

@@ -23,10 +23,7 @@ pub async fn owner_heard(shared: Arc<Shared>, owner: ServerName) {
             tracing::info!("{owner} is back: desktop unit {:?} returns to it", entry.dtu);
             let found = TokenSession { connection: cared.connection, ..found };
             let permit = Permit::Redirect { to: owner.clone(), plan: Plan::Existing };
-            let to = super::lock(&shared.group.manager)
-                .topology()
-                .host(&owner)
-                .map(|host| host.control_address(entry.address));
+            let to = super::lock(&shared.group.manager).reaches(&owner, entry.address);
             let Some(address) = to else { continue };
             let whose = tickets::Whose { dtu: entry.dtu, token: &token, insert: cared.insert };
             let ticket = tickets::sign(&shared, permit, whose, found);

@@ -65,6 +65,7 @@ pub fn present(config: &Config, sessions: usize) -> Present {
         clock_mhz: clock_mhz().unwrap_or(0),
         load_percent: load_percent().unwrap_or(0),
         sessions: sessions as u32,
+        memory_mib: memory_mib().unwrap_or(0),
     }
 }
 
@@ -78,4 +79,11 @@ fn clock_mhz() -> Option<u32> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("cpu MHz"))?;
     Some(line.split_once(':')?.1.trim().parse::<f64>().ok()? as u32)
+}
+
+fn memory_mib() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    u32::try_from(kib / 1024).ok()
 }

@@ -38,6 +38,7 @@ use afterglow_link::quic::{LinkError, Liveness, accepting_endpoint, bind_udp, op
 use afterglow_link::tls;
 use afterglow_wire::control::{ALPN, ToDtu};
 use afterglow_wire::group::flags;
+use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, GroupId, SessionId};
 use afterglow_wire::trust::{GroupKey, Role, TicketSigner};
 use anyhow::{Context, anyhow};
@@ -206,10 +207,12 @@ async fn set_up(config: Config) -> anyhow::Result<(Arc<Shared>, quinn::Endpoint)
         group_port: config.group_port,
         peers: group_link::resolve(&config.peers).await,
         networks: config.networks.clone(),
+        multicast: !config.listen.is_loopback(),
         host_every_ms: config.host_every_ms,
         down_after_ms: config.down_after_ms,
         boot,
         flags: if root { flags::ROOT } else { 0 },
+        guards: Guards::ALL,
     });
     manager.set_present(host::present(&config, 0));
     let auth = Authentication::new(config.name.clone(), config.policy, signer.verifier());

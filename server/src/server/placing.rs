@@ -9,7 +9,7 @@ use crate::session::placement::{Placement, ROUND_MS};
 use crate::store::{SessionRow, StoreError};
 use afterglow_wire::control::Stage;
 use afterglow_wire::ids::{Epoch, Keymap, ServerName, SessionId, Size, Token};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -38,7 +38,12 @@ pub struct Screen {
 }
 
 /// Runs an insert's course to its end, or until it is aborted.
-pub async fn run(shared: Arc<Shared>, admitted: Admitted, news: mpsc::Sender<(u64, News)>) {
+pub async fn run(
+    shared: Arc<Shared>,
+    admitted: Admitted,
+    dtu: Ipv4Addr,
+    news: mpsc::Sender<(u64, News)>,
+) {
     let insert = admitted.insert.insert;
     let screen = Screen { size: admitted.insert.screen, keymap: admitted.insert.keymap.clone() };
     let mut placement = Placement::new(shared.config.name.clone(), &admitted);
@@ -75,7 +80,7 @@ pub async fn run(shared: Arc<Shared>, admitted: Admitted, news: mpsc::Sender<(u6
                 begun_answer(begun, &mut placement, &mut outcome, Answer::TookOver)
             }
             Act::Start => Answer::Started(start::wait(outcome.take()).await),
-            act => perform(&shared, act, placement.token()).await,
+            act => perform(&shared, act, placement.token(), dtu).await,
         };
         step = placement.answer(answer);
     }
@@ -96,7 +101,7 @@ fn begun_answer(
     }))
 }
 
-async fn perform(shared: &Arc<Shared>, act: Act, token: &Token) -> Answer {
+async fn perform(shared: &Arc<Shared>, act: Act, token: &Token, dtu: Ipv4Addr) -> Answer {
     match act {
         Act::LookHere => look_here(shared, token),
         Act::AwaitStart { session, epoch } => {
@@ -107,7 +112,7 @@ async fn perform(shared: &Arc<Shared>, act: Act, token: &Token) -> Answer {
             Answer::Confirmed(confirm(shared, session, epoch, count).await)
         }
         Act::AskGroup { except } => {
-            Answer::Group(group_link::ask(shared, &Ask::Group { except }, token).await)
+            Answer::Group(group_link::ask(shared, &Ask::Group { dtu, except }, token).await)
         }
         Act::ReadStore => Answer::Row(down(shared.store.session_of(token).await)),
         Act::Probe { server, endpoint, session, epoch } => {

@@ -233,6 +233,7 @@ fn spec(
         authority: Der(shared.authority.certificate().to_vec().into()),
         ticket_key: shared.signer.verifier().0,
         clocks: Clocks { ahead: clocks },
+        hold: false,
     })
 }
 
@@ -267,6 +268,7 @@ async fn spawn_keeper(shared: &Shared, spec: SessionSpec, dir: &Path) -> Result<
     let see = format!("see {}", log.display());
     let result = match report {
         Ok(Ok(Some(Started::Ready { port }))) => Ok(port),
+        Ok(Ok(Some(Started::Prepared))) => Err(format!("the session's start was held; {see}")),
         Ok(Ok(Some(Started::Failed { text }))) => Err(text),
         Ok(Ok(None)) => Err(format!("the session's keeper ended before it was ready; {see}")),
         Ok(Err(e)) => Err(format!("the session's keeper gave no report: {e}; {see}")),

@@ -13,6 +13,7 @@ use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_link::tls;
 use afterglow_wire::display::{ALPN, FromSession};
 use afterglow_wire::guard::Guards;
+use afterglow_wire::ids::GroupId;
 use afterglow_wire::trust::TicketVerifier;
 use anyhow::{Context as _, bail};
 use std::collections::HashMap;
@@ -53,8 +54,14 @@ async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow
         bail!("the keeper's first message is not the start");
     };
     let (mark, dir) = (session_mark(&start.spec), start.spec.runtime_dir.clone());
-    let mut worker = Worker::start(*start, udp, from_keeper, MessageWriter::new(writing))?;
-    let end = worker.work().await?;
+    let ready = Ready::new(*start)?;
+    let end = match ready.held && !go(&mut from_keeper).await? {
+        true => End::KeeperGone,
+        false => {
+            let to_keeper = MessageWriter::new(writing);
+            Worker::start(ready, udp, from_keeper, to_keeper)?.work().await?
+        }
+    };
     if end == End::KeeperGone {
         // Nobody is left to mind the session, and nobody can reach it.
         tracing::error!("the keeper is gone: the session is ended");
@@ -62,6 +69,16 @@ async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow
         ending::remove_dir(Path::new(&dir));
     }
     Ok(())
+}
+
+/// Waits until a start that is held goes on; false if the keeper dies first.
+async fn go(from_keeper: &mut MessageReader<OwnedReadHalf, ToWorker>) -> anyhow::Result<bool> {
+    match from_keeper.next().await {
+        Ok(Some(ToWorker::Go)) => Ok(true),
+        Ok(Some(_)) => bail!("the keeper tells a held worker something else than to go"),
+        Ok(None) | Err(StreamError::Io(_)) => Ok(false),
+        Err(error) => Err(error).context("the keeper"),
+    }
 }
 
 /// How a worker's work ends in order.
@@ -89,13 +106,22 @@ struct Worker {
     closings: ClosingsLog,
 }
 
-impl Worker {
-    fn start(
-        start: WorkerStart,
-        udp: UdpSocket,
-        from_keeper: MessageReader<OwnedReadHalf, ToWorker>,
-        to_keeper: MessageWriter<OwnedWriteHalf, FromWorker>,
-    ) -> anyhow::Result<Self> {
+/// All that a worker can get ready before anybody may see it.
+struct Ready {
+    held: bool,
+    group: GroupId,
+    tls: quinn::rustls::ServerConfig,
+    reset_key: [u8; 32],
+    core: Core,
+    began: Instant,
+    painter: Painter,
+    made: mpsc::UnboundedReceiver<Made>,
+    typist: Typist,
+    told: mpsc::UnboundedReceiver<Told>,
+}
+
+impl Ready {
+    fn new(start: WorkerStart) -> anyhow::Result<Self> {
         let WorkerStart { spec, display, reset_key, last } = start;
         let (told_to, told) = mpsc::unbounded_channel();
         let (typist, position) = Typist::start(display.clone(), told_to)?;
@@ -106,9 +132,6 @@ impl Worker {
             Credentials::from_der(&spec.certificate.0, &spec.certificate_key.0, &spec.authority.0);
         let group = group_of(&spec.authority.0.to_vec().into())?;
         let tls = tls::server_config(&credentials, ALPN)?;
-        let endpoint = accepting_endpoint(udp, tls, Liveness::DISPLAY, Some(reset_key))?;
-        let (events, link_events) = mpsc::channel(EVENTS_MAX);
-
         let about = About {
             session: spec.session,
             epoch: spec.epoch,
@@ -119,6 +142,21 @@ impl Worker {
         };
         let began = Instant::now();
         let core = Core::new(about, spec.clocks, last, position, now(began));
+        let held = spec.hold;
+        Ok(Ready { held, group, tls, reset_key, core, began, painter, made, typist, told })
+    }
+}
+
+impl Worker {
+    fn start(
+        ready: Ready,
+        udp: UdpSocket,
+        from_keeper: MessageReader<OwnedReadHalf, ToWorker>,
+        to_keeper: MessageWriter<OwnedWriteHalf, FromWorker>,
+    ) -> anyhow::Result<Self> {
+        let Ready { group, tls, reset_key, core, began, painter, made, typist, told, .. } = ready;
+        let endpoint = accepting_endpoint(udp, tls, Liveness::DISPLAY, Some(reset_key))?;
+        let (events, link_events) = mpsc::channel(EVENTS_MAX);
         Ok(Worker {
             core,
             began,
@@ -164,7 +202,9 @@ impl Worker {
                 }
                 message = self.from_keeper.next() => match message {
                     Ok(Some(ToWorker::Server(message))) => self.core.server_said(message),
-                    Ok(Some(ToWorker::Start(_))) => bail!("the keeper started this worker twice"),
+                    Ok(Some(ToWorker::Start(_) | ToWorker::Go)) => {
+                        bail!("the keeper started this worker twice")
+                    }
                     Ok(None) | Err(StreamError::Io(_)) => return Ok(End::KeeperGone),
                     Err(error) => return Err(error).context("the keeper"),
                 },

@@ -10,14 +10,14 @@ use afterglow_wire::display::{ALPN, AttachDisplay, Detached, FromSession};
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{Epoch, SessionId, Size, Token, TokenKind};
 use afterglow_wire::local::{
-    Clocks, CommandLine, Der, FromKeeper, SessionSpec, Started, Status, ToKeeper,
+    Clocks, CommandLine, Der, FromKeeper, SessionSpec, StartOrder, Started, Status, ToKeeper,
 };
 use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::{GroupKey, Role};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixStream;
@@ -51,6 +51,8 @@ pub struct Options {
     pub path: Option<String>,
     /// The ports to choose from, if not some of its own.
     pub ports: Option<(u16, u16)>,
+    /// Prepare only, and wait for an order.
+    pub hold: bool,
 }
 
 impl Options {
@@ -63,7 +65,96 @@ impl Options {
             keymap: "us",
             path: None,
             ports: None,
+            hold: false,
         }
+    }
+}
+
+/// A session's start that has begun. When it is dropped the keeper's standard
+/// input ends.
+pub struct Start {
+    pub keeper: Child,
+    pub spec: SessionSpec,
+    to_keeper: Option<ChildStdin>,
+    from_keeper: ChildStdout,
+    dir: tempfile::TempDir,
+}
+
+impl Start {
+    /// Starts the keeper and hands it the description.
+    pub fn new(options: Options) -> Start {
+        let dir = tempfile::tempdir().unwrap();
+        let (runtime_dir, home_dir) = (dir.path().join("session"), dir.path().join("home"));
+        std::fs::create_dir(&runtime_dir).unwrap();
+        if !options.hold {
+            std::fs::create_dir(&home_dir).unwrap();
+        }
+        let spec = spec(&options, &runtime_dir, &home_dir);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow-session"));
+        command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let log = std::fs::File::create(dir.path().join("keeper.log")).unwrap();
+        command.stderr(log);
+        if let Some(path) = &options.path {
+            command.env("PATH", path);
+        }
+        let mut keeper = command.spawn().unwrap();
+        let mut to_keeper = keeper.stdin.take().unwrap();
+        to_keeper.write_all(&spec.encode_framed()).unwrap();
+        let from_keeper = keeper.stdout.take().unwrap();
+        Start { keeper, spec, to_keeper: Some(to_keeper), from_keeper, dir }
+    }
+
+    /// Tells the keeper what becomes of a held start.
+    pub fn order(&mut self, order: StartOrder) {
+        self.write(&order.encode_framed());
+    }
+
+    /// Puts bytes on the keeper's standard input.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.to_keeper.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+
+    /// Ends the keeper's standard input.
+    pub fn hang_up(&mut self) {
+        self.to_keeper = None;
+    }
+
+    /// What the keeper reports next; `None` if it has let go of its output.
+    pub fn report(&mut self) -> Option<Started> {
+        let mut len = [0; 4];
+        self.from_keeper.read_exact(&mut len).ok()?;
+        let mut report = vec![0; u32::from_le_bytes(len) as usize];
+        self.from_keeper.read_exact(&mut report).unwrap();
+        Some(Started::decode(report.into()).unwrap())
+    }
+
+    /// Takes the last report; the error is what the keeper says.
+    pub fn into_session(mut self) -> Result<Session, String> {
+        let last = self.report();
+        assert_eq!(self.report(), None, "after {last:?}");
+        match last.expect("a report") {
+            Started::Ready { port } => {
+                Ok(Session { keeper: self.keeper, port, spec: self.spec, dir: self.dir })
+            }
+            Started::Failed { text } => {
+                self.wait_for_nothing();
+                Err(text)
+            }
+            Started::Prepared => panic!("it stayed prepared"),
+        }
+    }
+
+    /// Waits for the keeper's end; nothing of the session may be left then.
+    pub fn wait_for_nothing(&mut self) -> ExitStatus {
+        let status = self.keeper.wait().unwrap();
+        assert!(!Path::new(&self.spec.runtime_dir).exists(), "it left its directory");
+        assert_eq!(self.marked(), [0; 0], "it left processes");
+        status
+    }
+
+    /// Live processes of the session, the keeper and its worker aside.
+    pub fn marked(&self) -> Vec<u32> {
+        marked(&self.spec)
     }
 }
 
@@ -78,31 +169,11 @@ impl Session {
 
     /// Starts a session; the error is what the keeper reports.
     pub fn try_start(options: Options) -> Result<Session, String> {
-        let dir = tempfile::tempdir().unwrap();
-        let (runtime_dir, home_dir) = (dir.path().join("session"), dir.path().join("home"));
-        std::fs::create_dir(&runtime_dir).unwrap();
-        std::fs::create_dir(&home_dir).unwrap();
-        let spec = spec(&options, &runtime_dir, &home_dir);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow-session"));
-        command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::piped());
-        let log = std::fs::File::create(dir.path().join("keeper.log")).unwrap();
-        command.stderr(log);
-        if let Some(path) = &options.path {
-            command.env("PATH", path);
-        }
-        let mut keeper = command.spawn().unwrap();
-        keeper.stdin.take().unwrap().write_all(&spec.encode_framed()).unwrap();
-        let mut report = Vec::new();
-        // The keeper lets go of its output, so this ends.
-        keeper.stdout.take().unwrap().read_to_end(&mut report).unwrap();
-        match Started::decode(report.split_off(4).into()).unwrap() {
-            Started::Ready { port } => Ok(Session { keeper, port, spec, dir }),
-            Started::Failed { text } => {
-                keeper.wait().unwrap();
-                assert!(!runtime_dir.exists(), "a failed start leaves nothing behind");
-                Err(text)
-            }
-        }
+        let mut start = Start::new(options);
+        // What follows the description is of no interest to a start that is
+        // not held.
+        start.hang_up();
+        start.into_session()
     }
 
     /// A file in the session's home directory.
@@ -159,17 +230,7 @@ impl Session {
 
     /// Opens a display link and says nothing yet.
     pub async fn connect(&self, credentials: &Credentials) -> Link {
-        let endpoint = opening_endpoint().unwrap();
-        let accept = Accept::Session {
-            group: Authority::of_group(&group_key()).unwrap().group_id().unwrap(),
-            id: self.spec.session,
-            epoch: self.spec.epoch,
-        };
-        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port);
-        let connection =
-            connect_as(&endpoint, address, credentials, accept, ALPN, Liveness::DISPLAY)
-                .await
-                .unwrap();
+        let connection = connect(&self.spec, self.port, credentials).await;
         let (sending, receiving) = connection.open_bi().await.unwrap();
         Link {
             reader: MessageReader::new(receiving),
@@ -200,11 +261,7 @@ impl Session {
     }
 
     pub fn x_connection(&self, display: &str) -> x11rb::rust_connection::RustConnection {
-        let number = display.trim().trim_start_matches(':').parse().unwrap();
-        let authority_file = Path::new(&self.spec.runtime_dir).join("Xauthority");
-        let content = std::fs::read(&authority_file).unwrap();
-        let cookie = *content.last_chunk().unwrap();
-        afterglow_server::desktop::Display { number, cookie, authority_file }.connect().unwrap()
+        x_connection(&self.spec, display)
     }
 
     /// The content of a file in the home directory, once it is there whole:
@@ -239,6 +296,22 @@ impl Drop for Session {
             eprintln!("--- keeper.log\n{}", log.unwrap_or_default());
         }
     }
+}
+
+/// A connection to a session's port, once somebody answers there.
+pub async fn connect(
+    spec: &SessionSpec,
+    port: u16,
+    credentials: &Credentials,
+) -> quinn::Connection {
+    let endpoint = opening_endpoint().unwrap();
+    let accept = Accept::Session {
+        group: Authority::of_group(&group_key()).unwrap().group_id().unwrap(),
+        id: spec.session,
+        epoch: spec.epoch,
+    };
+    let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    connect_as(&endpoint, address, credentials, accept, ALPN, Liveness::DISPLAY).await.unwrap()
 }
 
 /// Asks until there is an answer, for as long as patience lasts.
@@ -282,6 +355,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         authority: der(authority.certificate()),
         ticket_key: key.ticket_signer().verifier().0,
         clocks: Clocks::default(),
+        hold: options.hold,
     }
 }
 
@@ -311,6 +385,15 @@ fn marked(spec: &SessionSpec) -> Vec<u32> {
                 .is_ok_and(|environ| environ.split(|b| *b == 0).any(|pair| pair == mark.as_bytes()))
         })
         .collect()
+}
+
+/// A connection to a session's X server.
+pub fn x_connection(spec: &SessionSpec, display: &str) -> x11rb::rust_connection::RustConnection {
+    let number = display.trim().trim_start_matches(':').parse().unwrap();
+    let authority_file = Path::new(&spec.runtime_dir).join("Xauthority");
+    let content = std::fs::read(&authority_file).unwrap();
+    let cookie = *content.last_chunk().unwrap();
+    afterglow_server::desktop::Display { number, cookie, authority_file }.connect().unwrap()
 }
 
 pub fn x_picture(connection: &x11rb::rust_connection::RustConnection) -> Framebuffer {

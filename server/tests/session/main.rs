@@ -5,4 +5,6 @@ mod attaching;
 mod dtu;
 mod ending;
 mod harness;
+mod holding;
+mod measuring;
 mod showing;

@@ -60,6 +60,7 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus.extend(samples(crate::messages::local::to_keeper(), encoded));
     corpus.extend(samples(crate::messages::local::from_keeper(), encoded));
     corpus.extend(samples(crate::messages::local::started(), encoded));
+    corpus.extend(samples(crate::messages::local::start_order(), encoded));
     corpus.extend(samples(crate::messages::local::session_spec(), encoded));
     corpus.extend(samples(crate::messages::sealed(), put));
     corpus.extend(samples(crate::messages::command(60), put));

@@ -14,7 +14,7 @@ fn ip() -> impl Strategy<Value = Ipv4Addr> {
 }
 
 fn interface() -> impl Strategy<Value = Interface> {
-    ("[a-z0-9.:-]{1,15}", ip(), ip(), ip()).prop_map(|(name, ip, mask, bcast)| Interface {
+    ("[a-z0-9.:-]{1,32}", ip(), ip(), ip()).prop_map(|(name, ip, mask, bcast)| Interface {
         name,
         ip,
         mask,
@@ -24,12 +24,12 @@ fn interface() -> impl Strategy<Value = Interface> {
 
 fn host() -> impl Strategy<Value = HostMessage> {
     let clock = (0..u64::MAX / 1000, any::<u64>(), any::<u64>());
-    let machine = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>(), any::<u32>());
+    let machine = any::<[u32; 6]>();
     let part = (1u8..=9, 0u8..=9).prop_map(|(part, more)| (part, part + more));
     let rest = (any::<u16>(), "[0-9.a-z-]{1,32}", part);
-    (server_name(), ip(), clock, machine, rest, vec(interface(), 0..10)).prop_map(
+    (server_name(), ip(), clock, machine, rest, vec(interface(), 0..=12)).prop_map(
         |(host, addr, (time_ms, boot, seq), machine, (port, version, part), interfaces)| {
-            let (flags, cpus, clock_mhz, load_percent, sessions) = machine;
+            let [flags, cpus, clock_mhz, load_percent, sessions, memory_mib] = machine;
             HostMessage {
                 host,
                 addr,
@@ -42,6 +42,7 @@ fn host() -> impl Strategy<Value = HostMessage> {
                 port,
                 load_percent,
                 sessions,
+                memory_mib,
                 version,
                 part,
                 interfaces,

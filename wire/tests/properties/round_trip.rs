@@ -5,7 +5,7 @@ use crate::messages::local as any_local;
 use afterglow_wire::codec::{DecodeError, Message};
 use afterglow_wire::control::{ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
-use afterglow_wire::local::{FromKeeper, SessionSpec, Started, ToKeeper};
+use afterglow_wire::local::{FromKeeper, SessionSpec, StartOrder, Started, ToKeeper};
 use bytes::{BufMut, Bytes, BytesMut};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -66,6 +66,7 @@ round_trip! {
     local_down: any_local::to_keeper();
     local_up: any_local::from_keeper();
     started: any_local::started();
+    start_order: any_local::start_order();
     session_spec: any_local::session_spec();
 }
 
@@ -100,6 +101,7 @@ fn a_message_above_its_limit_is_refused_before_it_is_read() {
     oversized::<FromKeeper>();
     oversized::<SessionSpec>();
     oversized::<Started>();
+    oversized::<StartOrder>();
 }
 
 #[test]

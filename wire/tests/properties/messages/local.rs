@@ -40,16 +40,21 @@ pub fn from_keeper() -> impl Strategy<Value = FromKeeper> {
 
 pub fn started() -> impl Strategy<Value = Started> {
     prop_oneof![
+        Just(Started::Prepared),
         any::<u16>().prop_map(|port| Started::Ready { port }),
         text().prop_map(|text| Started::Failed { text })
     ]
+}
+
+pub fn start_order() -> impl Strategy<Value = StartOrder> {
+    prop_oneof![Just(StartOrder::Go), Just(StartOrder::Discard)]
 }
 
 pub fn session_spec() -> impl Strategy<Value = SessionSpec> {
     let who = (session(), epoch(), server_name(), token());
     let what = (text(), text(), vec(text(), 0..6), size(), size(), keymap());
     let link = (address(), any::<u16>(), der(), der(), der(), any::<[u8; 32]>(), clocks());
-    (who, what, link).prop_map(|(who, what, link)| {
+    (who, what, link, any::<bool>()).prop_map(|(who, what, link, hold)| {
         let (session, epoch, server, token) = who;
         let (runtime_dir, home_dir, desktop, size_max, size, keymap) = what;
         let (listen, port_last, certificate, certificate_key, authority, ticket_key, clocks) = link;
@@ -71,6 +76,7 @@ pub fn session_spec() -> impl Strategy<Value = SessionSpec> {
             authority,
             ticket_key,
             clocks,
+            hold,
         }
     })
 }

@@ -1,9 +1,11 @@
 //! Two servers that hear each other, and everybody else who speaks.
 
 use super::*;
-use afterglow_wire::group::ServerQ;
+use afterglow_wire::group::{GroupMessage, ServerQ, TokenQ, TokenR, TokenSession};
 use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::limits::GROUP_DATAGRAM_BYTES_MAX;
 use afterglow_wire::trust::GroupKey;
+use std::collections::BTreeSet;
 
 const WALL_MS: u64 = 1_700_000_000_000;
 
@@ -28,22 +30,46 @@ fn interface(last: u8) -> Interface {
     }
 }
 
-fn server(text: &str, last: u8, boot: u64) -> GroupManager {
-    let mut manager = GroupManager::new(GroupConfig {
+fn config(text: &str, advertise: Ipv4Addr, boot: u64) -> GroupConfig {
+    GroupConfig {
         name: name(text),
         key: key(1),
-        advertise: Ipv4Addr::new(192, 168, 1, last),
+        advertise,
         control_port: 7010,
         group_port: 7009,
         peers: Vec::new(),
         networks: Vec::new(),
+        multicast: false,
         host_every_ms: 2_000,
         down_after_ms: 6_000,
         boot,
         flags: 0,
-    });
+        guards: Guards::ALL,
+    }
+}
+
+/// A server on 192.168.1.0/24, changed as wanted.
+fn server_with(
+    text: &str,
+    last: u8,
+    boot: u64,
+    change: impl FnOnce(&mut GroupConfig),
+) -> GroupManager {
+    let mut config = config(text, Ipv4Addr::new(192, 168, 1, last), boot);
+    change(&mut config);
+    let mut manager = GroupManager::new(config);
     manager.set_present(Present { interfaces: vec![interface(last)], ..Present::default() });
     manager
+}
+
+fn server(text: &str, last: u8, boot: u64) -> GroupManager {
+    server_with(text, last, boot, |_| {})
+}
+
+/// Everybody that a DTU on the servers' network can reach.
+fn everybody(except: &[&str]) -> Ask {
+    let dtu = Ipv4Addr::new(192, 168, 1, 77);
+    Ask::Group { dtu, except: except.iter().map(|text| name(text)).collect() }
 }
 
 fn sent(outputs: &[Output]) -> Vec<Transmit> {
@@ -83,7 +109,9 @@ fn servers_find_each_other_and_notice_silence() {
     for now in [2_000, 4_000, 6_000] {
         assert_eq!(sent(&mud.tick(now, WALL_MS + now)).len(), 1);
     }
-    let outputs = mud.tick(8_000, WALL_MS + 8_000);
+    // To the millisecond, whenever that is.
+    assert_eq!(mud.next_tick_ms(), 6_001);
+    let outputs = mud.tick(6_001, WALL_MS + 6_001);
     assert!(outputs.contains(&Output::Down(name("host05"))), "{outputs:?}");
     assert_eq!(mud.topology().up().count(), 0);
     // One word, and it is up again.
@@ -176,8 +204,7 @@ fn many_interfaces_come_in_parts_and_are_put_together() {
 #[test]
 fn a_token_question_is_answered_by_the_trusted_and_over_when_all_spoke() {
     let (mut mud, mut host05) = pair();
-    let everybody = Ask::Group { except: BTreeSet::new() };
-    let asked = sent(&mud.ask(&everybody, [7; 32], 42, 1_000));
+    let asked = sent(&mud.ask(&everybody(&[]), [7; 32], 42, 1_000));
     assert_eq!(asked[0].to, address(2, 7009));
     let has = TokenSession { session: SessionId([3; 16]), epoch: Epoch(2), connection: 9 };
     let lookup = |hash: &[u8; 32]| (*hash == [7; 32]).then_some(has);
@@ -194,20 +221,51 @@ fn a_token_question_is_answered_by_the_trusted_and_over_when_all_spoke() {
 }
 
 #[test]
-fn a_question_ends_in_time_and_names_the_silent() {
-    let (mut mud, _) = pair();
-    mud.ask(&Ask::Group { except: BTreeSet::new() }, [7; 32], 42, 1_000);
+fn a_question_is_sent_again_ends_in_time_and_names_the_silent() {
+    let (mut mud, mut host05) = pair();
+    let mut host22 = server("host22", 3, 100);
+    let word = sent(&host22.tick(0, WALL_MS));
+    hear(&mut mud, &word[0].datagram, address(3, 7009), 0);
+    let asked = sent(&mud.ask(&everybody(&[]), [7; 32], 42, 1_000));
+    assert_eq!(
+        asked.iter().map(|t| t.to).collect::<Vec<_>>(),
+        [address(2, 7009), address(3, 7009)]
+    );
+    let said = hear(&mut host05, &asked[0].datagram, address(1, 7009), 1_000);
+    hear(&mut mud, &sent(&said)[0].datagram, address(2, 7009), 1_001);
+    // Only who has not spoken is asked again, with the same question.
+    for after_ms in question::REPEATS_MS {
+        assert_eq!(mud.next_tick_ms(), 1_000 + after_ms);
+        let again = sent(&mud.tick(1_000 + after_ms, WALL_MS));
+        assert_eq!(again, asked[1..]);
+    }
     assert_eq!(mud.next_tick_ms(), 1_000 + QUESTION_MS);
     let outputs = mud.tick(1_000 + QUESTION_MS, WALL_MS);
     let Output::Answered(42, answers) = &outputs[0] else { panic!("{outputs:?}") };
-    assert!(answers.silent.contains(&name("host05")));
-    // Who cannot be reached anyway is not waited for.
-    let except = BTreeSet::from([name("host05")]);
-    let outputs = mud.ask(&Ask::Group { except }, [7; 32], 43, 2_000);
+    assert_eq!(answers.silent, BTreeSet::from([name("host22")]));
+    assert_eq!(answers.spoke.keys().collect::<Vec<_>>(), [&name("host05")]);
+}
+
+#[test]
+fn who_cannot_be_reached_is_asked_and_not_waited_for() {
+    let (mut mud, _) = pair();
+    let outputs = mud.ask(&everybody(&["host05"]), [7; 32], 43, 2_000);
+    assert_eq!(sent(&outputs)[0].to, address(2, 7009));
     assert!(outputs.iter().any(|o| matches!(o, Output::Answered(43, _))), "{outputs:?}");
     // One server is asked wherever it may be, known or not.
     let outputs = mud.ask(&Ask::Server(name("host21")), [7; 32], 44, 2_000);
     assert_eq!(sent(&outputs)[0].to, address(255, 7009));
+}
+
+#[test]
+fn too_many_questions_are_answered_by_nobody_rather_than_by_no() {
+    let (mut mud, _) = pair();
+    for nonce in 0..question::QUESTIONS_MAX as u64 {
+        assert!(!mud.ask(&everybody(&[]), [7; 32], nonce, 0).is_empty());
+    }
+    let outputs = mud.ask(&everybody(&[]), [7; 32], 9_999, 0);
+    let Some(Output::Answered(9_999, answers)) = outputs.last() else { panic!("{outputs:?}") };
+    assert_eq!(answers.silent, BTreeSet::from([name("host05")]));
 }
 
 #[test]
@@ -217,7 +275,7 @@ fn a_token_question_or_answer_from_outside_the_group_is_dropped() {
     let datagram = GroupMessage::TokenQ(question).to_datagram(&key(2));
     let said = hear(&mut mud, &datagram, address(2, 7009), 0);
     assert!(sent(&said).is_empty(), "{said:?}");
-    mud.ask(&Ask::Group { except: BTreeSet::new() }, [7; 32], 42, 0);
+    mud.ask(&everybody(&[]), [7; 32], 42, 0);
     let has = TokenSession { session: SessionId([3; 16]), epoch: Epoch(2), connection: 9 };
     let answer = TokenR { nonce: 42, host: name("host05"), session: Some(has) };
     let datagram = GroupMessage::TokenR(answer).to_datagram(&key(2));
@@ -238,7 +296,7 @@ fn a_search_is_answered_near_by_and_at_a_bounded_rate() {
     let far = SocketAddrV4::new(Ipv4Addr::new(8, 8, 8, 8), 40_000);
     assert_eq!(hear(&mut mud, &question, far, 0), []);
     let answered = (0..10_000).filter(|_| !hear(&mut mud, &question, near, 1_000).is_empty());
-    assert!(answered.count() <= ANSWERS_PER_S as usize);
+    assert_eq!(answered.count() as u64, SERVER_Q_LIMITS.address_per_s);
     // Too short to be answered: no more than a report.
     let short = hear(&mut mud, &question[..400], near, 2_000);
     assert!(sent(&short).is_empty(), "{short:?}");
