@@ -19,6 +19,10 @@ pub const GROUP_PORT: u16 = 7009;
 pub const CONTROL_PORT: u16 = 7010;
 /// The display links' UDP ports.
 pub const SESSION_PORTS: (u16, u16) = (7100, 7999);
+/// The configuration of the server that a host's system starts.
+pub const SYSTEM_CONFIG: &str = "/etc/afterglow/afterglow.toml";
+/// The admin socket where that configuration is not there to ask.
+pub const SYSTEM_ADMIN_SOCKET: &str = "/run/afterglow/admin.sock";
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +124,8 @@ pub struct Config {
     pub store: PathBuf,
     /// Where sessions have their directories.
     pub runtime_dir: PathBuf,
+    /// Where `afterglowctl` speaks to the server.
+    pub admin_socket: PathBuf,
     /// Where users have their homes.
     pub home_root: PathBuf,
     /// The desktop's command line.
@@ -154,6 +160,7 @@ struct File {
     group_key: Option<Spanned<String>>,
     store: Option<Spanned<String>>,
     runtime_dir: Option<Spanned<String>>,
+    admin_socket: Option<Spanned<String>>,
     home_root: Option<Spanned<String>>,
     desktop: Option<Spanned<Vec<String>>>,
     size_max: Option<Spanned<String>>,
@@ -229,6 +236,8 @@ impl Config {
             "" => Err("a path is wanted".to_owned()),
             text => Ok(base.join(text)),
         };
+        let runtime_dir =
+            source.value("runtime_dir", file.runtime_dir, inside("run"), directory)?;
         let host_every_ms =
             source.value("host_every_ms", file.host_every_ms, 2_000, between(100, 60_000))?;
         let down_offset = file.down_after_ms.as_ref().map_or(0, |v| v.span().start);
@@ -262,7 +271,13 @@ impl Config {
             )?,
             group_key: source.value("group_key", file.group_key, inside("group.key"), directory)?,
             store: source.value("store", file.store, inside("store.db"), |v| store(base, &v))?,
-            runtime_dir: source.value("runtime_dir", file.runtime_dir, inside("run"), directory)?,
+            admin_socket: source.value(
+                "admin_socket",
+                file.admin_socket,
+                runtime_dir.join("admin.sock"),
+                directory,
+            )?,
+            runtime_dir,
             home_root: source.value("home_root", file.home_root, inside("homes"), directory)?,
             desktop: source.value("desktop", file.desktop, default_desktop(), desktop)?,
             size_max: source.value("size_max", file.size_max, default_size_max(), |v| {

@@ -5,6 +5,7 @@
 //! | [`config`] | `afterglow.toml` |
 //! | [`init`] | `afterglow-server init` |
 //! | [`server`] | `afterglow-server run`: the shell around the decisions |
+//! | [`admin`] | the admin link: what `afterglowctl` asks and the server answers |
 //! | [`core`] | all of a server's decisions, composed (no I/O) |
 //! | [`group`] | group manager: who is there, who has a token's session (no I/O) |
 //! | [`auth`] | authentication manager: is a token legitimate (no I/O) |
@@ -15,6 +16,7 @@
 //! | [`desktop`] | the session's X server: capture, input, layout, size |
 //! | [`display`] | the encoder: what changed, at the least cost (no I/O) |
 
+pub mod admin;
 pub mod auth;
 pub mod config;
 pub mod core;

@@ -8,6 +8,7 @@
 
 use crate::config::Policy;
 use afterglow_wire::control::{Cause, ChallengeAnswer, Insert, RefusalCode};
+use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{DtuId, ServerName, Token, TokenKind};
 use afterglow_wire::ticket::{CLOCK_SLACK_MS, Permit, RESUME_LIFE_MS, Ticket, UsedTickets};
 use afterglow_wire::trust::TicketVerifier;
@@ -107,6 +108,7 @@ pub struct Now {
 pub struct Authentication {
     name: ServerName,
     policy: Policy,
+    guards: Guards,
     verifier: TicketVerifier,
     /// At most one a link, and links are bounded.
     challenges: HashMap<LinkId, OpenChallenge>,
@@ -117,10 +119,11 @@ pub struct Authentication {
 
 impl Authentication {
     /// Knows nobody.
-    pub fn new(name: ServerName, policy: Policy, verifier: TicketVerifier) -> Self {
+    pub fn new(name: ServerName, policy: Policy, guards: Guards, verifier: TicketVerifier) -> Self {
         Authentication {
             name,
             policy,
+            guards,
             verifier,
             challenges: HashMap::new(),
             used: UsedTickets::new(USED_MAX),
@@ -163,6 +166,10 @@ impl Authentication {
                 return Err(AuthError::Removed);
             }
             let proof = Proof::Resume(ticket);
+            return Ok(Verdict::Admit(Box::new(Admitted { insert, proof })));
+        }
+        if !self.guards.make(Guard::Challenge) {
+            let proof = Proof::Challenge;
             return Ok(Verdict::Admit(Box::new(Admitted { insert, proof })));
         }
         // A ticket that is no good spares nothing, and harms nothing: its

@@ -15,7 +15,7 @@ fn signer() -> TicketSigner {
 
 fn manager() -> Authentication {
     let name = "mud".parse().expect("a name");
-    Authentication::new(name, Policy::Open, signer().verifier())
+    Authentication::new(name, Policy::Open, Guards::ALL, signer().verifier())
 }
 
 fn insert(token: &str, cause: Cause) -> Insert {

@@ -35,6 +35,15 @@ fn relative_paths_belong_to_the_files_directory() {
 }
 
 #[test]
+fn the_admin_socket_is_in_the_runtime_directory_unless_it_is_told() {
+    let config = parse("name=\"mud\"\nruntime_dir=\"/run/afterglow\"").expect("valid");
+    assert_eq!(config.admin_socket, Path::new(SYSTEM_ADMIN_SOCKET));
+    let config = parse("name=\"mud\"\nadmin_socket=\"a.sock\"").expect("valid");
+    assert_eq!(config.admin_socket, Path::new("/etc/afterglow/a.sock"));
+    assert!(error("name=\"mud\"\nadmin_socket=\"\"").contains(":2: admin_socket: a path"));
+}
+
+#[test]
 fn an_error_names_the_file_the_line_and_the_key() {
     let file = "/etc/afterglow/afterglow.toml";
     let at = |line: usize, key: &str| format!("{file}:{line}: {key}: ");

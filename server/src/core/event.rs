@@ -85,6 +85,8 @@ pub enum Event {
     },
     /// How the host is now. The core counts its sessions itself.
     Present(Present),
+    /// Others reach the host at this address now.
+    Address(Ipv4Addr),
     /// Where the listed servers are now.
     Peers(Vec<SocketAddrV4>),
     /// An administrator takes the server out of service, or back into it.

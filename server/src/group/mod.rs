@@ -268,7 +268,7 @@ impl GroupManager {
     }
 
     /// Our address as the host with this address sees it.
-    fn own_address(&self, seen_from: Ipv4Addr) -> Ipv4Addr {
+    pub fn own_address(&self, seen_from: Ipv4Addr) -> Ipv4Addr {
         if seen_from.is_loopback() {
             let advertise = self.config.advertise;
             return if advertise.is_loopback() { advertise } else { Ipv4Addr::LOCALHOST };

@@ -12,6 +12,7 @@
 //! | [`restarts`] | how long to wait before that (no I/O) |
 //! | [`local_link`] | the socket on which servers come and go |
 //! | [`protocol`] | what keeper and worker say to each other |
+//! | [`random`] | its few random bytes |
 //! | [`output`] | what programs print: a bounded file, and the last line |
 //! | [`ending`] | that nothing of a session stays behind |
 
@@ -21,6 +22,7 @@ pub mod local_link;
 pub mod output;
 pub mod preparing;
 pub mod protocol;
+pub mod random;
 pub mod restarts;
 pub mod shell;
 pub mod start_link;

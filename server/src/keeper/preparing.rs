@@ -4,6 +4,7 @@
 
 use super::desktop_command::session_mark;
 use super::protocol::{Attachment, WorkerStart};
+use super::random::random;
 use super::shell::Signals;
 use super::start_link::{self, GivenUp, HELD_MAX, Order};
 use super::worker_process::Worker;
@@ -57,9 +58,7 @@ pub async fn prepare(
 ) -> Result<Prepared, NotStarted> {
     let udp = bind_display_port(spec)?;
     let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
-    let mut reset_key = [0; 32];
-    aws_lc_rs::rand::fill(&mut reset_key)
-        .map_err(|_| "the system gives no random bytes".to_owned())?;
+    let reset_key = random()?;
     let mut worker = Worker::new(udp);
     let dir = Path::new(&spec.runtime_dir);
     let (mut process, said, starting) = x_server::spawn(dir, spec.size_max, &session_mark(spec))?;

@@ -3,6 +3,7 @@
 use super::desktop_command::SESSION_VARIABLE;
 use super::ending;
 use super::output::{self, Tail};
+use super::random::random;
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;
 use std::io::Write as _;
@@ -61,7 +62,7 @@ pub struct Starting {
 
 /// Starts Xvfb; `mark` says whose process it is. The error is for the user.
 pub fn spawn(dir: &Path, size_max: Size, mark: &str) -> Result<(Child, Tail, Starting), String> {
-    let cookie = random_cookie()?;
+    let cookie = random()?;
     let authority_file = dir.join("Xauthority");
     write_authority(&authority_file, &cookie)
         .map_err(|e| format!("cannot write {}: {e}", authority_file.display()))?;
@@ -127,12 +128,6 @@ async fn display_number(stdout: &mut (impl tokio::io::AsyncRead + Unpin)) -> Res
     }
     let text = String::from_utf8_lossy(&line);
     text.parse().map_err(|_| "its display number is not a number".into())
-}
-
-fn random_cookie() -> Result<[u8; COOKIE_BYTES], String> {
-    let mut cookie = [0; COOKIE_BYTES];
-    aws_lc_rs::rand::fill(&mut cookie).map_err(|_| "the system gives no random bytes")?;
-    Ok(cookie)
 }
 
 /// Writes a file in the form of Xauthority: a family, then four fields, each

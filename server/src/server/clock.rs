@@ -26,13 +26,18 @@ pub fn wall_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Fresh random bytes.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+/// Fills a buffer with fresh random bytes.
+pub fn fill_random(buffer: &mut [u8]) {
+    if aws_lc_rs::rand::fill(buffer).is_err() {
         // Nothing that we promise holds without randomness.
         tracing::error!("the system gives no random bytes: the server stops");
         std::process::abort();
     }
+}
+
+/// Fresh random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    fill_random(&mut bytes);
     bytes
 }

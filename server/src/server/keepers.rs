@@ -1,15 +1,14 @@
 //! The sessions on this host, by the sockets of their keepers: found when the
 //! server starts, followed while it runs.
 
-use super::{Shared, ToLink, clock, lock, placing};
-use crate::session::act::{Confirmed, Down};
+use super::{Shared, lock};
+use crate::core::Event;
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::{FromKeeper, Status, ToKeeper};
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
 use std::io::ErrorKind;
-use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -29,8 +28,6 @@ const FIND_EVERY: Duration = Duration::from_secs(5);
 const YOUNG: Duration = Duration::from_secs(30);
 /// The most messages that wait for a keeper.
 const QUEUE_MAX: usize = 64;
-/// How often the store is tried again.
-const STORE_AGAIN: Duration = Duration::from_secs(1);
 /// A keeper whose link broke is tried again so often, with this pause.
 const AGAIN_MAX: u32 = 4;
 const AGAIN_PAUSE: Duration = Duration::from_millis(250);
@@ -39,12 +36,12 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone)]
 pub struct KeeperEntry(mpsc::Sender<ToKeeper>);
 
-impl KeeperEntry {
-    /// Tells it something; lost if it takes nothing.
-    pub fn tell(&self, message: ToKeeper) {
-        if self.0.try_send(message).is_err() {
-            tracing::warn!("a session's keeper takes no messages");
-        }
+/// Tells a keeper something; lost if it takes nothing.
+pub fn tell(shared: &Shared, copy: (SessionId, Epoch), message: ToKeeper) {
+    if let Some(KeeperEntry(sender)) = lock(&shared.keepers).get(&copy)
+        && sender.try_send(message).is_err()
+    {
+        tracing::warn!("the keeper of session {:?} epoch {} takes no messages", copy.0, copy.1);
     }
 }
 
@@ -99,7 +96,8 @@ pub async fn find(shared: &Arc<Shared>) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let Some((id, epoch)) = name.to_str().and_then(parse_name) else { continue };
-        let known = lock(&shared.table).get(id, epoch).is_some();
+        let starts = lock(&shared.starts).contains_key(&(id, epoch));
+        let known = starts || lock(&shared.keepers).contains_key(&(id, epoch));
         if !known {
             let (shared, path) = (shared.clone(), entry.path());
             looks.spawn(async move { look(&shared, &path).await });
@@ -122,29 +120,13 @@ fn parse_name(name: &str) -> Option<(SessionId, Epoch)> {
 }
 
 async fn look(shared: &Arc<Shared>, dir: &Path) {
-    let status = match connect(shared, dir, Expect::Found).await {
-        Ok(status) => status,
-        Err(StreamError::Io(e)) if is_dead(&e, dir) => {
-            match std::fs::remove_dir_all(dir) {
-                Ok(()) => tracing::info!("cleared away {}: nothing runs there", dir.display()),
-                Err(e) => tracing::warn!("{}: {e}", dir.display()),
-            }
-            return;
-        }
-        Err(e) => return tracing::warn!("{}: the keeper does not answer: {e}", dir.display()),
-    };
-    let (id, epoch) = (status.session, status.epoch);
-    let endpoint = SocketAddrV4::new(shared.advertise, status.port);
-    tracing::info!("found session {id:?} epoch {epoch} running at {endpoint}");
-    match placing::confirm(shared, id, epoch, false).await {
-        Ok(Confirmed::Superseded(newer)) => placing::note_seen(shared, id, newer),
-        Ok(Confirmed::Right(_)) => {
-            tokio::spawn(note_endpoint(shared.clone(), id, epoch, endpoint));
-        }
-        Ok(Confirmed::Unknown) => {
-            tracing::warn!("session {id:?} epoch {epoch} is not in the store");
-        }
-        Err(Down) => {}
+    match connect(shared, dir, Expect::Found).await {
+        Ok(_) => {}
+        Err(StreamError::Io(e)) if is_dead(&e, dir) => match std::fs::remove_dir_all(dir) {
+            Ok(()) => tracing::info!("cleared away {}: nothing runs there", dir.display()),
+            Err(e) => tracing::warn!("{}: {e}", dir.display()),
+        },
+        Err(e) => tracing::warn!("{}: the keeper does not answer: {e}", dir.display()),
     }
 }
 
@@ -179,10 +161,12 @@ pub async fn connect(
     }
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
     lock(&shared.keepers).insert((status.session, status.epoch), KeeperEntry(sender));
-    note_status(shared, &status);
-    if expect == Expect::Started {
-        lock(&shared.table).verify(status.session, status.epoch);
-    }
+    shared
+        .tell(match expect {
+            Expect::Started => Event::KeeperStatus(status.clone()),
+            Expect::Found => Event::KeeperFound(status.clone()),
+        })
+        .await;
     let task = follow(shared.clone(), dir.to_owned(), status.clone(), reader, writer, queue);
     tokio::spawn(task);
     Ok(status)
@@ -210,12 +194,6 @@ async fn open(dir: &Path) -> std::io::Result<(KeeperReader, KeeperWriter)> {
     }
     let (read, write) = stream.into_split();
     Ok((MessageReader::new(read), MessageWriter::new(write)))
-}
-
-fn note_status(shared: &Shared, status: &Status) {
-    let endpoint = SocketAddrV4::new(shared.advertise, status.port);
-    let hash = shared.group_key.token_hash(&status.token);
-    lock(&shared.table).status(status, endpoint, hash);
 }
 
 /// How following a keeper came to an end.
@@ -266,7 +244,7 @@ async fn converse(
     loop {
         tokio::select! {
             message = reader.next() => match message {
-                Ok(Some(FromKeeper::Status(status))) => note_status(shared, &status),
+                Ok(Some(FromKeeper::Status(status))) => shared.tell(Event::KeeperStatus(status)).await,
                 Ok(Some(FromKeeper::Ended(ended))) => return Over::Ended(ended.text),
                 Ok(Some(FromKeeper::Unknown(_))) => {}
                 Ok(None) => return Over::Broken,
@@ -284,49 +262,13 @@ async fn converse(
     }
 }
 
-/// A session is over: in the table, in the store, and for the DTUs that we
-/// know to show it. One that did not say so itself is only lost: the next
-/// insert starts its services again, and says so.
-async fn ended(shared: &Arc<Shared>, id: SessionId, epoch: Epoch, text: String, by_itself: bool) {
-    tracing::info!("session {id:?} epoch {epoch} is over: {text}");
-    lock(&shared.table).remove(id, epoch);
-    lock(&shared.keepers).remove(&(id, epoch));
-    let links: Vec<_> = lock(&shared.links).values().cloned().collect();
-    let owner = &shared.config.name;
-    let now_ms = clock::wall_ms();
-    let noted = match by_itself {
-        true => shared.store.end(id, epoch, owner, now_ms).await,
-        false => shared.store.set_endpoint(id, epoch, owner, None, now_ms).await,
-    };
-    let _ = placing::down(noted);
-    for link in links {
-        let _ = link.sender.try_send(ToLink::Ended { session: id, epoch, text: text.clone() });
-    }
-}
-
-/// Tells the store where a session is, as often as it takes while the session
-/// runs.
-pub async fn note_endpoint(
-    shared: Arc<Shared>,
-    id: SessionId,
+async fn ended(
+    shared: &Arc<Shared>,
+    session: SessionId,
     epoch: Epoch,
-    endpoint: SocketAddrV4,
+    text: String,
+    by_itself: bool,
 ) {
-    while lock(&shared.table).get(id, epoch).is_some_and(|session| !session.stale) {
-        let (owner, now_ms) = (&shared.config.name, clock::wall_ms());
-        let noted = shared.store.set_endpoint(id, epoch, owner, Some(endpoint), now_ms).await;
-        match placing::down(noted) {
-            Ok(true) => return,
-            Ok(false) => {
-                // Taken over, or over: then the store says which epoch counts.
-                if let Ok(Confirmed::Superseded(newer)) =
-                    placing::confirm(&shared, id, epoch, false).await
-                {
-                    placing::note_seen(&shared, id, newer);
-                }
-                return;
-            }
-            Err(Down) => tokio::time::sleep(STORE_AGAIN).await,
-        }
-    }
+    lock(&shared.keepers).remove(&(session, epoch));
+    shared.tell(Event::KeeperEnded { session, epoch, text, by_itself }).await;
 }

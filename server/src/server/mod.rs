@@ -1,50 +1,52 @@
 //! `afterglow-server run`: the sockets, files and processes around the
-//! decisions of [`crate::group`], [`crate::auth`] and [`crate::session`].
+//! decisions of [`crate::core`].
 //!
 //! | module | what it drives |
 //! | --- | --- |
-//! | [`group_link`] | the group's UDP socket |
+//! | [`driver`] | the core: gives it what happened, does what it decides |
+//! | [`group_socket`], [`peers`] | the group's UDP socket, and where others are |
 //! | [`control`] | the control endpoint: who may open a link |
 //! | [`dtu_link`] | one DTU's link |
-//! | [`placing`] | one insert's course |
 //! | [`keepers`] | the sessions on this host |
-//! | [`start`] | the start of one session |
-//! | [`hand_back`] | the way back to a server that was silent |
+//! | [`start`] | the processes of a session that is started |
+//! | [`stored`] | the core's questions to the store |
 //! | [`probe`] | a session whose server is silent |
-//! | [`tickets`], [`clock`], [`host`], [`close`], [`complaints`] | what these share |
+//! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
 
 pub mod clock;
 pub mod close;
 pub mod complaints;
 pub mod control;
+pub mod driver;
 pub mod dtu_link;
-pub mod group_link;
-pub mod hand_back;
+pub mod group_socket;
 pub mod host;
 pub mod keepers;
-pub mod placing;
+pub mod peers;
 pub mod probe;
 pub mod start;
-pub mod tickets;
+pub mod stored;
 
-use crate::auth::{Authentication, LinkId};
+use crate::admin::protocol::{Request, Response};
+use crate::auth::LinkId;
 use crate::config::Config;
-use crate::group::{GroupConfig, GroupManager};
-use crate::session::care::Care;
-use crate::session::table::Table;
+use crate::core::{CoreConfig, Event, ServerCore};
+use crate::group::GroupConfig;
 use crate::store::Store;
 use afterglow_link::certificates::{Authority, Credentials};
 use afterglow_link::quic::{LinkError, Liveness, accepting_endpoint, bind_udp, opening_endpoint};
 use afterglow_link::tls;
-use afterglow_wire::control::{ALPN, ToDtu};
+use afterglow_wire::control::ALPN;
 use afterglow_wire::group::flags;
 use afterglow_wire::guard::Guards;
-use afterglow_wire::ids::{DtuId, Epoch, GroupId, SessionId};
-use afterglow_wire::trust::{GroupKey, Role, TicketSigner};
+use afterglow_wire::ids::{Epoch, GroupId, SessionId};
+use afterglow_wire::trust::{MessageKey, Role};
 use anyhow::{Context, anyhow};
 use clock::Clock;
 use complaints::Complaints;
-use group_link::GroupLink;
+use driver::{Inbox, Query};
+use dtu_link::ToLink;
+use group_socket::GroupSocket;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -53,10 +55,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How long goodbyes may take when the server is stopped.
 const GOODBYE: Duration = Duration::from_millis(500);
+/// The most events that wait for the core; who has more waits too.
+const EVENTS_MAX: usize = 1024;
+/// The most questions of administrators that wait.
+const QUERIES_MAX: usize = 16;
 
 /// What the server's tasks share. Locks are held for a moment, never while
 /// something is awaited.
@@ -67,66 +73,38 @@ pub struct Shared {
     pub advertise: Ipv4Addr,
     /// The group, as DTUs know it.
     pub group_id: GroupId,
-    /// Hashes tokens for questions.
-    pub group_key: GroupKey,
     /// Issues sessions' certificates.
     pub authority: Authority,
     /// Our own certificate.
     pub credentials: Credentials,
-    /// Signs tickets.
-    pub signer: TicketSigner,
+    /// The public half of the key that signs tickets.
+    pub ticket_key: [u8; 32],
     /// What outlives us.
     pub store: Store,
     /// Time.
     pub clock: Clock,
-    /// Who is let in.
-    pub auth: Mutex<Authentication>,
-    /// The sessions on this host.
-    pub table: Mutex<Table>,
-    /// The DTUs of silent servers.
-    pub care: Mutex<Care>,
-    /// The other servers.
-    pub group: GroupLink,
-    /// The DTUs that are connected.
-    pub links: Mutex<BTreeMap<LinkId, LinkEntry>>,
+    /// To the core.
+    pub events: mpsc::Sender<Event>,
+    /// For administrators' questions to the core.
+    pub queries: mpsc::Sender<Query>,
+    /// The way to each DTU that is connected. Bounded; who takes too little is
+    /// sent away.
+    pub links: Mutex<BTreeMap<LinkId, mpsc::Sender<ToLink>>>,
     /// The way to each keeper.
     pub keepers: Mutex<HashMap<(SessionId, Epoch), keepers::KeeperEntry>>,
     /// The sessions that are being started.
-    pub starts: Mutex<HashMap<(SessionId, Epoch), start::Outcome>>,
+    pub starts: Mutex<HashMap<(SessionId, Epoch), start::StartEntry>>,
     /// Opens probes' connections.
     pub prober: quinn::Endpoint,
     /// What peers do wrong.
     pub complaints: Mutex<Complaints>,
 }
 
-/// A DTU that is connected.
-#[derive(Debug, Clone)]
-pub struct LinkEntry {
-    /// The DTU, as its link proved it.
-    pub dtu: DtuId,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// What others have for it. Bounded; who finds it full tries later or
-    /// leaves it.
-    pub sender: mpsc::Sender<ToLink>,
-}
-
-/// For a DTU's link, from other tasks.
-#[derive(Debug, Clone)]
-pub enum ToLink {
-    /// Tell the DTU this.
-    Tell(ToDtu),
-    /// A session is over; tell the DTU if it shows it.
-    Ended {
-        /// The session.
-        session: SessionId,
-        /// Its epoch.
-        epoch: Epoch,
-        /// Why, for the user.
-        text: String,
-    },
-    /// The same DTU opened another link: close this one.
-    Replaced,
+impl Shared {
+    /// Tells the core what happened. It goes away only with the server.
+    pub async fn tell(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
 }
 
 /// Takes a lock. A task that panicked while it held one left nothing half
@@ -154,11 +132,23 @@ pub(crate) fn private_dir(path: &Path) -> std::io::Result<()> {
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let (shared, endpoint) = set_up(config).await?;
-    // Before anybody may ask, we know what runs here.
+    let SetUp { shared, core, endpoint, socket, events, queries } = set_up(config).await?;
+    let (tell_found, found) = oneshot::channel();
+    let (judged, are_judged) = oneshot::channel();
+    let inbox = Inbox { events, queries, found, judged };
+    let driver = tokio::spawn(driver::run(shared.clone(), core, socket, inbox));
+    driver::look_up_peers(shared.clone()).await;
+    // Before anybody may ask, we know what runs here, and what of it counts.
     keepers::find(&shared).await;
+    let _ = tell_found.send(());
+    let _ = are_judged.await;
+    let administer = {
+        let shared = shared.clone();
+        move |request| administer(shared.clone(), request)
+    };
+    let admin = crate::admin::listen::start(&shared.config, administer)?;
     let tasks = [
-        tokio::spawn(group_link::run(shared.clone())),
+        driver,
         tokio::spawn(keepers::keep_finding(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];
@@ -167,6 +157,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         _ = terminate.recv() => tracing::info!("SIGTERM: stopping; sessions go on"),
         _ = interrupt.recv() => tracing::info!("SIGINT: stopping; sessions go on"),
     }
+    drop(admin);
     for task in tasks {
         task.abort();
     }
@@ -176,36 +167,98 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn set_up(config: Config) -> anyhow::Result<(Arc<Shared>, quinn::Endpoint)> {
-    let group_key = config.read_group_key()?;
-    let authority = Authority::of_group(&group_key)?;
+/// Does what an administrator asks.
+async fn administer(shared: Arc<Shared>, request: Request) -> Response {
+    match request {
+        Request::Topology => {
+            let (to, report) = oneshot::channel();
+            // It fails only while the server ends.
+            let _ = shared.queries.send(Query::Topology(to)).await;
+            match report.await {
+                Ok(report) => Response::Topology(report),
+                Err(_) => Response::error("the server is being stopped"),
+            }
+        }
+        Request::Drain { on } => {
+            shared.tell(Event::Drain(on)).await;
+            Response::Done
+        }
+    }
+}
+
+/// What a server consists of before it runs.
+struct SetUp {
+    shared: Arc<Shared>,
+    core: ServerCore,
+    endpoint: quinn::Endpoint,
+    socket: GroupSocket,
+    events: mpsc::Receiver<Event>,
+    queries: mpsc::Receiver<Query>,
+}
+
+async fn set_up(config: Config) -> anyhow::Result<SetUp> {
+    let key = config.read_group_key()?;
+    let authority = Authority::of_group(&key)?;
     let credentials = authority.issue(&Role::Server(config.name.clone()))?;
-    let signer = group_key.ticket_signer();
     let group_id = authority.group_id()?;
     for dir in [&config.runtime_dir, &config.home_root] {
         private_dir(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     }
     keepers::check_runtime_dir(&config.runtime_dir)?;
-    let interfaces = host::interfaces(&config);
-    let advertise = host::advertise(&config, &interfaces);
+    let advertise = host::advertise(&config, &host::interfaces(&config));
     let control = SocketAddrV4::new(config.listen, config.control_port);
     let in_use = |e: LinkError| anyhow!("{e}; if another server runs here, choose other ports");
     let socket = bind_udp(control).map_err(in_use).context("control_port")?;
     let tls = tls::server_config(&credentials, ALPN)?;
     let endpoint = accepting_endpoint(socket, tls, Liveness::CONTROL, None)?;
-    let group_socket =
-        group_link::bind(config.listen, config.group_port).map_err(in_use).context("group_port")?;
+    let group_socket = GroupSocket::bind(config.listen, config.group_port)
+        .map_err(in_use)
+        .context("group_port")?;
     let store = Store::open(&config.store).await?;
     let clock = Clock::start();
     let boot = store.next_boot(&config.name, clock.now().wall_ms).await?;
+    let ticket_key = key.ticket_signer().verifier().0;
+    let core = CoreConfig {
+        group: group_config(&config, key.message_key(), advertise, boot),
+        key,
+        policy: config.policy,
+        sessions_max: config.sessions_max,
+        home_root: config.home_root.display().to_string(),
+        desktop: config.desktop.clone(),
+        guards: Guards::ALL,
+    };
+    let core = ServerCore::new(core, Box::new(clock::fill_random));
+    let (event_sender, events) = mpsc::channel(EVENTS_MAX);
+    let (query_sender, queries) = mpsc::channel(QUERIES_MAX);
+    let shared = Arc::new(Shared {
+        advertise,
+        group_id,
+        authority,
+        credentials,
+        ticket_key,
+        store,
+        clock,
+        events: event_sender,
+        queries: query_sender,
+        links: Mutex::default(),
+        keepers: Mutex::default(),
+        starts: Mutex::default(),
+        prober: opening_endpoint()?,
+        complaints: Mutex::default(),
+        config,
+    });
+    Ok(SetUp { shared, core, endpoint, socket: group_socket, events, queries })
+}
+
+fn group_config(config: &Config, key: MessageKey, advertise: Ipv4Addr, boot: u64) -> GroupConfig {
     let root = rustix::process::geteuid().is_root();
-    let mut manager = GroupManager::new(GroupConfig {
+    GroupConfig {
         name: config.name.clone(),
-        key: group_key.message_key(),
+        key,
         advertise,
         control_port: config.control_port,
         group_port: config.group_port,
-        peers: group_link::resolve(&config.peers).await,
+        peers: Vec::new(),
         networks: config.networks.clone(),
         multicast: !config.listen.is_loopback(),
         host_every_ms: config.host_every_ms,
@@ -213,30 +266,7 @@ async fn set_up(config: Config) -> anyhow::Result<(Arc<Shared>, quinn::Endpoint)
         boot,
         flags: if root { flags::ROOT } else { 0 },
         guards: Guards::ALL,
-    });
-    manager.set_present(host::present(&config, 0));
-    let auth = Authentication::new(config.name.clone(), config.policy, signer.verifier());
-    let shared = Arc::new(Shared {
-        advertise,
-        group_id,
-        authority,
-        credentials,
-        store,
-        clock,
-        auth: Mutex::new(auth),
-        table: Mutex::new(Table::new(config.sessions_max)),
-        care: Mutex::default(),
-        group: GroupLink::new(manager, group_socket),
-        links: Mutex::default(),
-        keepers: Mutex::default(),
-        starts: Mutex::default(),
-        prober: opening_endpoint()?,
-        complaints: Mutex::default(),
-        signer,
-        group_key,
-        config,
-    });
-    Ok((shared, endpoint))
+    }
 }
 
 /// One line that scripts and people wait for.
@@ -250,7 +280,7 @@ fn say_ready(shared: &Shared) -> std::io::Result<()> {
         config.name,
         config.control_port,
         config.group_port,
-        lock(&shared.table).len(),
+        lock(&shared.keepers).len(),
     )?;
     out.flush()
 }

@@ -5,6 +5,7 @@ use crate::store::SessionRow;
 use afterglow_wire::control::{Origin, RefusalCode, Stage};
 use afterglow_wire::group::TokenSession;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId};
+use afterglow_wire::ticket::Plan;
 use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 
@@ -69,6 +70,13 @@ pub enum Answer {
     Row(Result<Option<SessionRow>, Down>),
     /// To [`Act::Probe`].
     Probed(Probed),
+    /// To [`Act::Choose`].
+    Chosen {
+        /// The server; `None` if nobody has room.
+        server: Option<ServerName>,
+        /// The id of a session that is to be new.
+        fresh: SessionId,
+    },
     /// To [`Act::Create`]: false if the token has a live session by now.
     Created(Result<bool, Down>),
     /// To [`Act::TakeOver`]: the count of connections, if it succeeded.
@@ -136,6 +144,14 @@ pub enum Act {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// Choose the lightest server that takes sessions and that the DTU can
+    /// reach.
+    Choose {
+        /// Servers that the DTU could not reach.
+        except: BTreeSet<ServerName>,
+        /// True if we have room ourselves.
+        room: bool,
+    },
     /// Note a new session in the store, with this id if there is one.
     Create {
         /// The id that a redirect named.
@@ -157,11 +173,13 @@ pub enum Act {
     },
     /// Done: the DTU is attached.
     Attach(Attachment),
-    /// Done: the DTU goes to another server that has the session.
+    /// Done: the DTU goes to another server.
     Redirect {
         /// The server.
         to: ServerName,
-        /// What it has.
+        /// What it is to do there.
+        plan: Plan,
+        /// What it has, or what it is to start or to take over.
         found: TokenSession,
         /// The connection that the insert is already counted as.
         connection: Option<u64>,

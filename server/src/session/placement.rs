@@ -4,7 +4,7 @@
 //! ([`Answer`]), and ends with an attachment, a redirect or a refusal. The
 //! order: what runs here; what a server of the group has; what the store says,
 //! and whether the host that it names still answers; and only if nobody does, a
-//! take-over or a new session.
+//! take-over, or a new session on the lightest server.
 //!
 //! What must hold on every way through:
 //! - Nobody is attached to an epoch that is lower than one that the store, a
@@ -20,6 +20,7 @@ use crate::group::question::Answers;
 use crate::store::SessionRow;
 use afterglow_wire::control::{Cause, Origin, RefusalCode, Showing, Stage};
 use afterglow_wire::group::TokenSession;
+use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
 use afterglow_wire::limits::REDIRECTS_MAX;
 use afterglow_wire::ticket::{Permit, Plan};
@@ -28,8 +29,6 @@ use std::net::SocketAddrV4;
 
 /// How many rounds of questions a silent host gets before it counts as lost.
 pub const ROUNDS: u32 = 3;
-/// How long one round waits, in milliseconds.
-pub const ROUND_MS: u64 = 400;
 /// How long to wait before the store is tried again, in milliseconds.
 pub const STORE_RETRY_MS: u64 = 1_000;
 /// How often a placement starts over because somebody was faster.
@@ -51,6 +50,8 @@ enum State {
     Reading(Answers),
     /// For a silent host.
     Probing { row: Box<SessionRow>, round: u32, server_spoke: bool },
+    /// To know who is to start a session anew, or to take this one over.
+    Choosing(Option<Box<SessionRow>>),
     /// For the store's word about a new session.
     Creating,
     /// For the store's word about a take-over.
@@ -67,6 +68,7 @@ enum State {
 #[derive(Debug)]
 pub struct Placement {
     me: ServerName,
+    guards: Guards,
     token: Token,
     cause: Cause,
     redirects: u8,
@@ -87,7 +89,7 @@ pub struct Placement {
 
 impl Placement {
     /// Begins the course of an insert that was let in.
-    pub fn new(me: ServerName, admitted: &Admitted) -> Self {
+    pub fn new(me: ServerName, guards: Guards, admitted: &Admitted) -> Self {
         let insert = &admitted.insert;
         let ticket = match &admitted.proof {
             Proof::Challenge => None,
@@ -105,6 +107,7 @@ impl Placement {
         };
         Placement {
             me,
+            guards,
             token: insert.token.clone(),
             cause: insert.cause,
             redirects: insert.redirects,
@@ -129,6 +132,15 @@ impl Placement {
     pub fn begin(&mut self) -> Step {
         self.state = State::Here;
         Act::LookHere.into()
+    }
+
+    /// The session that is being probed: it may come to a take-over, for which
+    /// something can be made ready meanwhile.
+    pub fn probing(&self) -> Option<&SessionRow> {
+        match &self.state {
+            State::Probing { row, .. } if self.room => Some(row),
+            _ => None,
+        }
     }
 
     /// Notes which session a successful [`Act::Create`] or [`Act::TakeOver`]
@@ -163,6 +175,9 @@ impl Placement {
             (State::Probing { row, round, server_spoke }, Answer::Probed(probed)) => {
                 self.probed(row, round, server_spoke, probed)
             }
+            (State::Choosing(row), Answer::Chosen { server, fresh }) => {
+                self.chosen(row, server, fresh)
+            }
             (State::Creating, Answer::Created(Ok(true))) => {
                 self.state = State::Starting { origin: Origin::New, connection: 1, lost: None };
                 Step::on(Stage::Starting, Some(self.me.clone()), Act::Start)
@@ -175,6 +190,8 @@ impl Placement {
                 };
                 Step::on(Stage::Restarting, Some(self.me.clone()), Act::Start)
             }
+            // A redirect's plan is not made anew here: its DTU asks again.
+            (State::Creating, Answer::Created(Ok(false))) if self.plan.is_some() => self.not_here(),
             (State::Creating, Answer::Created(Ok(false)))
             | (State::TakingOver(_), Answer::TookOver(Ok(None))) => self.start_over(),
             (State::Creating, Answer::Created(Err(Down)))
@@ -190,7 +207,8 @@ impl Placement {
     /// What runs here comes first.
     fn here(&mut self, copy: Option<LocalCopy>) -> Step {
         let superseded = |copy: &LocalCopy| {
-            self.at_least.is_some_and(|(id, epoch)| id == copy.session && epoch > copy.epoch)
+            self.guards.make(Guard::ConfirmEpoch)
+                && self.at_least.is_some_and(|(id, epoch)| id == copy.session && epoch > copy.epoch)
         };
         let (copy, seen) = match copy {
             Some(copy) if superseded(&copy) => (None, self.at_least),
@@ -198,6 +216,7 @@ impl Placement {
         };
         if let Some((Plan::Existing, session, _)) = self.plan
             && copy.as_ref().is_none_or(|copy| copy.session != session)
+            && self.guards.make(Guard::ExistingStaysExisting)
         {
             return Step { seen, ..self.not_here() };
         }
@@ -254,6 +273,12 @@ impl Placement {
         said: Result<Confirmed, Down>,
     ) -> Step {
         let own = attachment.host == self.me && attachment.origin == Origin::Existing;
+        let said = match said {
+            Ok(Confirmed::Superseded(_)) if !self.guards.make(Guard::ConfirmEpoch) => {
+                Ok(Confirmed::Right(unconfirmed.unwrap_or(1)))
+            }
+            said => said,
+        };
         let connection = match (said, unconfirmed) {
             (Ok(Confirmed::Right(connection)), _) => connection,
             (Ok(Confirmed::Superseded(epoch)), _) => {
@@ -291,9 +316,49 @@ impl Placement {
                  server"
                     .into(),
             ),
-            Ok(None) => self.create(None),
+            // A session that was to be taken over here is over.
+            Ok(None) if self.plan.is_some() && self.guards.make(Guard::ExistingStaysExisting) => {
+                self.not_here()
+            }
+            Ok(None) => self.choose(None),
             Ok(Some(row)) => self.stored(row),
         }
+    }
+
+    /// Asks who is to start a new session, or to take over what this host has
+    /// no room for. A plan of another server's is not questioned.
+    fn choose(&mut self, row: Option<Box<SessionRow>>) -> Step {
+        let except = match self.guards.make(Guard::Unreachable) {
+            true => self.unreachable.clone(),
+            false => BTreeSet::new(),
+        };
+        self.state = State::Choosing(row);
+        Act::Choose { except, room: self.room }.into()
+    }
+
+    fn chosen(
+        &mut self,
+        row: Option<Box<SessionRow>>,
+        server: Option<ServerName>,
+        fresh: SessionId,
+    ) -> Step {
+        match (server, row) {
+            (Some(to), row) if to != self.me && self.may_redirect() => {
+                let (plan, session, epoch) = match row {
+                    Some(row) => (Plan::Takeover, row.id, row.epoch),
+                    None => (Plan::New, fresh, Epoch::FIRST),
+                };
+                let found = TokenSession { session, epoch, connection: 0 };
+                Act::Redirect { to, plan, found, connection: self.counted }.into()
+            }
+            (Some(_), None) if self.room => self.create(None),
+            (Some(_), Some(row)) if self.room => self.take_over(row),
+            _ => self.full(),
+        }
+    }
+
+    fn may_redirect(&self) -> bool {
+        self.redirects < REDIRECTS_MAX || !self.guards.make(Guard::RedirectLimit)
     }
 
     /// The session that a live server has, if there is one: never one that is
@@ -310,8 +375,11 @@ impl Placement {
             let said = all().filter(|(_, s)| s.session == session).map(|(_, s)| s.epoch).max();
             stored.max(shown).max(said)
         };
+        let confirm = self.guards.make(Guard::ConfirmEpoch);
+        let is_newest =
+            |found: &TokenSession| !confirm || Some(found.epoch) >= newest(found.session);
         all()
-            .filter(|(name, found)| **name != self.me && Some(found.epoch) >= newest(found.session))
+            .filter(|(name, found)| **name != self.me && is_newest(found))
             .max_by_key(|(_, found)| (found.connection, found.epoch))
             .map(|(name, found)| (name.clone(), found))
     }
@@ -321,14 +389,15 @@ impl Placement {
         if self.plan.is_some() {
             return self.not_here();
         }
-        if !self.unreachable.contains(&to) {
-            if self.redirects >= REDIRECTS_MAX {
+        if !self.unreachable.contains(&to) || !self.guards.make(Guard::Unreachable) {
+            if !self.may_redirect() {
                 return refuse(
                     RefusalCode::TooManyRedirects,
                     format!("the servers sent this screen on {REDIRECTS_MAX} times; insert again"),
                 );
             }
-            return Act::Redirect { to, found, connection: self.counted }.into();
+            let (plan, connection) = (Plan::Existing, self.counted);
+            return Act::Redirect { to, plan, found, connection }.into();
         }
         // The DTU cannot reach the server, but perhaps the session.
         let endpoint = row
@@ -359,7 +428,7 @@ impl Placement {
             );
         }
         let shown = Showing { session: row.id, epoch: row.epoch };
-        if self.showing == Some(shown) {
+        if self.showing == Some(shown) && self.guards.make(Guard::ShownIsAlive) {
             // It lives, by the word of the DTU that shows it.
             return match row.endpoint {
                 Some(endpoint) => self.caretake(row.id, row.epoch, row.owner, endpoint),
@@ -393,7 +462,9 @@ impl Placement {
 
     fn probe(&mut self, row: Box<SessionRow>, round: u32, server_spoke: bool) -> Step {
         let server = (row.owner != self.me && !server_spoke).then(|| row.owner.clone());
-        if server.is_none() && row.endpoint.is_none() {
+        if server.is_none() && row.endpoint.is_none()
+            || !self.guards.make(Guard::ProbeBeforeTakeover)
+        {
             return self.take_over(row);
         }
         let host = row.owner.clone();
@@ -429,7 +500,10 @@ impl Placement {
 
     fn take_over(&mut self, row: Box<SessionRow>) -> Step {
         if !self.room {
-            return self.full();
+            return match self.plan {
+                Some(_) => self.full(),
+                None => self.choose(Some(row)),
+            };
         }
         let count = self.counted.is_none();
         self.state = State::TakingOver(row.clone());
@@ -502,7 +576,11 @@ impl Placement {
     fn full(&self) -> Step {
         refuse(
             RefusalCode::Full,
-            format!("{} has as many sessions as it may; end one, or use another server", self.me),
+            format!(
+                "{} takes no more sessions, and no other server that does can be reached from \
+                 here; end a session, or tell the administrator",
+                self.me
+            ),
         )
     }
 }

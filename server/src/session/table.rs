@@ -5,10 +5,11 @@
 //! attached to it and nobody is told that it is the token's session.
 
 use afterglow_wire::group::TokenSession;
+use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{DtuId, Epoch, SessionId, Token};
 use afterglow_wire::local::Status;
 use std::collections::BTreeMap;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// One copy of a session on this host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +50,14 @@ pub enum NoPlace {
 pub struct Table {
     sessions: BTreeMap<(SessionId, Epoch), LocalSession>,
     max: usize,
+    guards: Guards,
 }
 
 impl Table {
     /// An empty table for at most `max` sessions that this server starts.
     /// What runs already is always taken in.
-    pub fn new(max: usize) -> Self {
-        Table { sessions: BTreeMap::new(), max }
+    pub fn new(max: usize, guards: Guards) -> Self {
+        Table { sessions: BTreeMap::new(), max, guards }
     }
 
     /// All copies on this host.
@@ -178,6 +180,9 @@ impl Table {
     /// Notes that this epoch of the session is known somewhere: lower ones
     /// here are stale. Gives those that were not before.
     pub fn known_elsewhere(&mut self, id: SessionId, epoch: Epoch) -> Vec<LocalSession> {
+        if !self.guards.make(Guard::OlderCopyStale) {
+            return Vec::new();
+        }
         let older = self.sessions.range_mut((id, Epoch(0))..(id, epoch));
         older
             .filter(|(_, session)| !session.stale)
@@ -186,6 +191,17 @@ impl Table {
                 session.clone()
             })
             .collect()
+    }
+
+    /// The host has another address. Gives the copies that run.
+    pub fn moved_to(&mut self, address: Ipv4Addr) -> Vec<(SessionId, Epoch)> {
+        let running = self.sessions.iter_mut().filter_map(|(key, session)| {
+            session.endpoint.as_mut().map(|endpoint| {
+                endpoint.set_ip(address);
+                *key
+            })
+        });
+        running.collect()
     }
 
     /// Forgets a copy: it is over, or could not be started.
@@ -230,7 +246,7 @@ mod tests {
 
     #[test]
     fn of_two_sessions_the_last_connected_counts_and_of_two_copies_the_newest() {
-        let mut table = Table::new(8);
+        let mut table = Table::new(8, Guards::ALL);
         assert!(table.status(&status(1, 1, 5), endpoint(), [1; 32]));
         assert!(table.status(&status(2, 1, 9), endpoint(), [1; 32]));
         assert!(!table.status(&status(2, 1, 8), endpoint(), [1; 32]));
@@ -243,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_stale_copy_runs_on_and_counts_for_nothing() {
-        let mut table = Table::new(8);
+        let mut table = Table::new(8, Guards::ALL);
         table.status(&status(1, 1, 5), endpoint(), [1; 32]);
         assert_eq!(table.known_elsewhere(SessionId([1; 16]), Epoch(1)), vec![]);
         assert_eq!(table.known_elsewhere(SessionId([1; 16]), Epoch(2)).len(), 1);
@@ -258,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_place_is_kept_once_and_within_the_limit() {
-        let mut table = Table::new(1);
+        let mut table = Table::new(1, Guards::ALL);
         let id = SessionId([1; 16]);
         assert_eq!(table.reserve(id, Epoch(1), token(), [1; 32], 1), Ok(()));
         assert_eq!(table.of_hash(&[1; 32]).map(|s| s.session), Some(id));
@@ -273,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_was_found_is_not_verified_until_the_store_was_asked() {
-        let mut table = Table::new(8);
+        let mut table = Table::new(8, Guards::ALL);
         table.status(&status(1, 1, 5), endpoint(), [1; 32]);
         assert!(!table.of_token(&token()).expect("is there").verified);
         table.counted(SessionId([1; 16]), Epoch(1), 6);

@@ -3,6 +3,7 @@
 //!
 //! It understands what test runners say: a filter, `--exact`, `--list`.
 
+mod admin;
 mod commands;
 mod dtu;
 mod group;
@@ -30,6 +31,13 @@ macro_rules! tests {
 }
 
 tests! {
+    admin:
+        the_table_lists_both_servers_and_says_when_one_is_lost
+        a_server_that_drains_is_seen_to_by_the_others
+        a_watch_ends_well_when_it_is_interrupted_or_not_read
+        a_watch_waits_for_a_server_that_is_started_again
+        bad_lines_on_the_socket_of_a_server_are_answered
+        a_second_server_on_an_admin_socket_is_refused;
     commands:
         init_makes_what_fingerprint_reads_and_keeps_what_is_there
         a_bad_configuration_names_file_line_and_key

@@ -26,7 +26,7 @@ pub fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_afterglow-server"))
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     socket.local_addr().expect("its address").port()
 }

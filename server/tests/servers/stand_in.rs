@@ -12,7 +12,9 @@ use afterglow_wire::display::{
     ALPN, Attached, DetachReason, Detached, FromSession, ProbeAnswer, ToSession,
 };
 use afterglow_wire::ids::DtuId;
-use afterglow_wire::local::{Ended, FromKeeper, SessionSpec, Started, Status, ToKeeper};
+use afterglow_wire::local::{
+    Ended, FromKeeper, SessionSpec, StartOrder, Started, Status, ToKeeper,
+};
 use afterglow_wire::trust::TicketVerifier;
 use std::io::{Read, Write};
 use std::net::SocketAddrV4;
@@ -32,11 +34,22 @@ struct Session {
 
 pub fn main() -> ExitCode {
     let _ = rustix::process::setsid();
-    let mut bytes = Vec::new();
-    std::io::stdin().read_to_end(&mut bytes).expect("a spec");
-    let spec = SessionSpec::decode(bytes.split_off(4).into()).expect("a valid spec");
+    let spec: SessionSpec = read_message().expect("a spec");
+    // What is only made ready comes to nothing if its server goes.
+    if spec.hold && read_message() != Some(StartOrder::Go) {
+        return ExitCode::SUCCESS;
+    }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(keep(spec))
+}
+
+fn read_message<M: Message>() -> Option<M> {
+    let mut stdin = std::io::stdin().lock();
+    let mut len = [0; 4];
+    stdin.read_exact(&mut len).ok()?;
+    let mut bytes = vec![0; u32::from_le_bytes(len) as usize];
+    stdin.read_exact(&mut bytes).ok()?;
+    Some(M::decode(bytes.into()).expect("a valid message"))
 }
 
 fn report(started: &Started) {

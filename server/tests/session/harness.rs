@@ -156,6 +156,11 @@ impl Start {
     pub fn marked(&self) -> Vec<u32> {
         marked(&self.spec)
     }
+
+    /// What the keeper started itself: the X server and the worker.
+    pub fn children(&self) -> Vec<u32> {
+        children_of(self.keeper.id())
+    }
 }
 
 impl Session {

@@ -2,9 +2,10 @@
 //! and nothing of it stays if it says otherwise, or nothing.
 
 use crate::dtu::Dtu;
-use crate::harness::{Options, Session, Start, connect, group_key, x_connection};
+use crate::harness::{Options, Session, Start, connect, group_key, wait_for, x_connection};
 use afterglow_link::certificates::Authority;
 use afterglow_server::desktop::size;
+use afterglow_wire::codec::Message as _;
 use afterglow_wire::local::{StartOrder, Started};
 use afterglow_wire::trust::Role;
 use rustix::process::{Pid, Signal, kill_process};
@@ -82,22 +83,28 @@ async fn a_go_that_comes_early_goes_straight_through_and_the_server_may_leave() 
 
 #[tokio::test]
 async fn a_held_start_that_is_not_wanted_leaves_nothing_behind() {
-    let discard = |start: &mut Start| start.order(StartOrder::Discard);
-    let hang_up = |start: &mut Start| start.hang_up();
-    let garbage = |start: &mut Start| {
-        start.write(&[0xff; 32]);
-    };
-    let ends: [(&str, fn(&mut Start)); 3] =
-        [("discard", discard), ("hang up", hang_up), ("garbage", garbage)];
-    for (what, end) in ends {
+    let no_order = [0xff; 32];
+    let ends = [
+        ("discard", &StartOrder::Discard.encode_framed()[..]),
+        ("hang up", &[]),
+        ("garbage", &no_order),
+    ];
+    for (what, said) in ends {
         for early in [true, false] {
             let mut start = Start::new(held());
             if !early {
                 assert_eq!(start.report(), Some(Started::Prepared));
-                assert_ne!(start.marked(), [0; 0], "there is no X server to look for");
+                assert_eq!((start.marked().len(), start.children().len()), (1, 2));
             }
-            end(&mut start);
+            let children = start.children();
+            match said {
+                [] => start.hang_up(),
+                said => start.write(said),
+            }
             let status = start.wait_for_nothing();
+            for child in children {
+                assert!(!Path::new(&format!("/proc/{child}")).exists(), "{child} is left");
+            }
             assert!(status.success(), "{what}, early: {early}: {status}");
             assert!(!Path::new(&start.spec.home_dir).exists());
         }
@@ -116,6 +123,15 @@ async fn a_held_start_fails_with_its_x_server_or_by_a_signal() {
     kill_process(Pid::from_child(&start.keeper), Signal::TERM).unwrap();
     let text = start.into_session().err().unwrap();
     assert!(text.contains("ended on its host"), "{text}");
+}
+
+#[tokio::test]
+async fn the_death_of_a_held_keeper_leaves_nothing_behind() {
+    let start = prepared(held());
+    kill_process(Pid::from_child(&start.keeper), Signal::KILL).unwrap();
+    wait_for("the X server's end", || start.marked().is_empty().then_some(())).await;
+    let dir = Path::new(&start.spec.runtime_dir);
+    wait_for("the directory's end", || (!dir.exists()).then_some(())).await;
 }
 
 #[tokio::test]

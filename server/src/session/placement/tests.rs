@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 const MINE: SessionId = SessionId([1; 16]);
 const OTHER: SessionId = SessionId([2; 16]);
+const FRESH: SessionId = SessionId([3; 16]);
 
 fn name(text: &str) -> ServerName {
     text.parse().expect("a name")
@@ -62,6 +63,8 @@ struct World {
     /// Somebody else takes the session over just before us.
     beaten: bool,
     start_fails: bool,
+    /// Another server that is lighter than we, if there is one.
+    lighter: Option<ServerName>,
     /// What was asked, in order.
     asked: Vec<Act>,
 }
@@ -90,6 +93,14 @@ impl World {
                 server: server.as_ref().and_then(|name| self.servers.get(name).copied()),
                 endpoint: endpoint.filter(|_| self.endpoint_answers).map(|_| (*session, *epoch)),
             }),
+            Act::Choose { except, room } => Answer::Chosen {
+                server: self
+                    .lighter
+                    .clone()
+                    .filter(|name| !except.contains(name))
+                    .or(room.then(|| name("mud"))),
+                fresh: FRESH,
+            },
             Act::Create { .. } => Answer::Created(self.store().map(|row| row.is_none())),
             Act::TakeOver { row, count } => {
                 if std::mem::take(&mut self.beaten) {
@@ -174,7 +185,7 @@ fn redirect(plan: Plan, session: SessionId, epoch: u64) -> Admitted {
 
 /// Runs an insert to its end.
 fn place(world: &mut World, admitted: &Admitted) -> Act {
-    let mut placement = Placement::new(name("mud"), admitted);
+    let mut placement = Placement::new(name("mud"), Guards::ALL, admitted);
     let mut step = placement.begin();
     for _ in 0..100 {
         world.asked.push(step.act.clone());
@@ -338,6 +349,43 @@ fn a_redirect_to_start_anew_starts_the_session_that_it_names() {
 }
 
 #[test]
+fn a_new_session_is_started_by_the_lightest_server() {
+    let mut world = World { lighter: Some(name("host21")), ..World::default() };
+    let act = place(&mut world, &challenged(insert()));
+    let Act::Redirect { to, plan, found, connection } = act else { panic!("{act:?}") };
+    assert_eq!((to, plan, connection), (name("host21"), Plan::New, None));
+    assert_eq!((found.session, found.epoch), (FRESH, Epoch::FIRST));
+    // Not where the DTU cannot go, and not after so many redirects.
+    let far = Insert { unreachable: [name("host21")].into_iter().collect(), ..insert() };
+    let sent_on = Insert { redirects: REDIRECTS_MAX, ..insert() };
+    for insert in [far, sent_on] {
+        let mut world = World { lighter: Some(name("host21")), ..World::default() };
+        let attachment = attached(place(&mut world, &challenged(insert)));
+        assert_eq!((attachment.origin, attachment.host), (Origin::New, name("mud")));
+    }
+}
+
+#[test]
+fn a_host_without_room_sends_a_take_over_to_one_that_has_room() {
+    let lighter = Some(name("host21"));
+    let row = Some(row("host05", 1));
+    let mut world = World { row: row.clone(), lighter, full: true, ..World::default() };
+    let act = place(&mut world, &failover(1, false));
+    let Act::Redirect { to, plan, found, connection } = act else { panic!("{act:?}") };
+    assert_eq!((to, plan, connection), (name("host21"), Plan::Takeover, Some(3)));
+    assert_eq!((found.session, found.epoch), (MINE, Epoch(1)));
+    assert_eq!(world.count(|act| matches!(act, Act::Probe { .. })), ROUNDS as usize);
+    // There it is probed once more, and never sent on.
+    let mut world = World { row, lighter: Some(name("host22")), ..World::default() };
+    let attachment = attached(place(&mut world, &redirect(Plan::Takeover, MINE, 1)));
+    assert_eq!((attachment.origin, attachment.epoch), (Origin::TakenOver, Epoch(2)));
+    assert_eq!(world.count(|act| matches!(act, Act::Probe { .. })), ROUNDS as usize);
+    let mut world = World { lighter: Some(name("host22")), ..World::default() };
+    let code = refused(place(&mut world, &redirect(Plan::Takeover, MINE, 1)));
+    assert_eq!(code, RefusalCode::NotHere);
+}
+
+#[test]
 fn what_the_dtu_shows_is_cared_for_at_once() {
     let mut world = World { row: Some(row("host05", 1)), ..World::default() };
     let attachment = attached(place(&mut world, &failover(1, true)));
@@ -429,7 +477,7 @@ fn a_start_that_fails_is_said() {
 
 #[test]
 fn an_answer_to_another_question_ends_in_a_refusal() {
-    let mut placement = Placement::new(name("mud"), &challenged(insert()));
+    let mut placement = Placement::new(name("mud"), Guards::ALL, &challenged(insert()));
     placement.begin();
     let step = placement.answer(Answer::Waited);
     assert_eq!(refused(step.act), RefusalCode::SessionFailed);
@@ -461,7 +509,7 @@ fn any_world() -> impl Strategy<Value = World> {
             ..row(owner, e)
         })
     });
-    (here, servers, stored, any::<[bool; 5]>()).prop_map(|(here, servers, row, flags)| World {
+    (here, servers, stored, any::<[bool; 6]>()).prop_map(|(here, servers, row, flags)| World {
         here,
         servers,
         row,
@@ -470,6 +518,7 @@ fn any_world() -> impl Strategy<Value = World> {
         endpoint_answers: flags[2],
         beaten: flags[3],
         start_fails: flags[4],
+        lighter: flags[5].then(|| name("host21")),
         asked: Vec::new(),
     })
 }
@@ -526,11 +575,13 @@ proptest! {
                     prop_assert_ne!(showing, Some((row.id, row.epoch)));
                 }
             }
-            Act::Redirect { to, found, .. } => {
+            Act::Redirect { to, plan: planned, found, .. } => {
                 prop_assert!(plan.is_none(), "a redirect selects again");
                 prop_assert!(insert.redirects < REDIRECTS_MAX);
                 prop_assert!(!insert.unreachable.contains(to));
-                prop_assert_eq!(world.servers.get(to), Some(&Some(*found)));
+                let has = world.servers.get(to).copied().flatten() == Some(*found);
+                prop_assert!(has || *planned != Plan::Existing);
+                prop_assert!(world.row.is_none() || *planned != Plan::New);
                 let stale = |(s, e): (SessionId, Epoch)| s == found.session && e > found.epoch;
                 prop_assert!(!known_to_dtu.is_some_and(stale));
             }

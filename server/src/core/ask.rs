@@ -1,0 +1,135 @@
+//! Who waits for which answer of the store, or of an endpoint.
+
+use super::course::CourseId;
+use super::{Action, CopyId, Level, ServerCore, StoreAnswer, StoreOperation};
+use crate::session::act::{Answer, Confirmed, Down};
+use crate::store::SessionRow;
+use afterglow_wire::ids::{Epoch, SessionId};
+
+/// Who asked, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A course: to count a connection to this copy.
+    Count(CourseId, CopyId),
+    /// A course: whether this copy is the session.
+    Confirm(CourseId, CopyId),
+    /// A course: the token's session.
+    Row(CourseId),
+    /// A course: an endpoint.
+    Probe(CourseId),
+    /// A start: a new session, or a take-over.
+    Begin(CopyId),
+    /// A start: where its copy is.
+    Ready(CopyId),
+    /// We ourselves: where a copy is.
+    Endpoint(CopyId),
+    /// We ourselves: whether a copy that was found is the session.
+    Found(CopyId),
+    /// We ourselves: which epoch of this copy's session counts.
+    Seen(CopyId),
+    /// Nobody waits: that a copy is over.
+    Over,
+}
+
+impl ServerCore {
+    pub(super) fn ask_store(&mut self, asker: Asker, operation: StoreOperation) {
+        let request = self.new_request(asker);
+        self.actions.push(Action::Store { request, operation });
+    }
+
+    pub(super) fn new_request(&mut self, asker: Asker) -> super::RequestId {
+        let request = self.next_request;
+        self.next_request += 1;
+        self.asked.insert(request, asker);
+        request
+    }
+
+    pub(super) fn stored(&mut self, request: super::RequestId, answer: StoreAnswer) {
+        let Some(asker) = self.asked.remove(&request) else { return };
+        match asker {
+            Asker::Count(course, copy) => self.connection_counted(course, copy, answer),
+            Asker::Confirm(course, copy) => {
+                let confirmed = self.judged(copy, answer);
+                self.answer_course(course, Answer::Confirmed(confirmed));
+            }
+            Asker::Row(course) => {
+                let row = row_of(answer).map(|row| row.map(|row| *row));
+                let live = row.map(|row| row.filter(|row| !row.ended));
+                self.answer_course(course, Answer::Row(live));
+            }
+            Asker::Begin(copy) => self.start_noted(copy, answer),
+            Asker::Ready(copy) => {
+                self.start_is_ready(copy);
+                self.endpoint_noted(copy, answer);
+            }
+            Asker::Endpoint(copy) => self.endpoint_noted(copy, answer),
+            Asker::Seen(copy) => self.seen_in_store(copy, answer),
+            Asker::Found(copy) => self.found_is_judged(copy, answer),
+            Asker::Probe(_) | Asker::Over => {}
+        }
+    }
+
+    /// Asks the store whether a copy is the session, and counts the connection
+    /// if that is wanted.
+    pub(super) fn confirm(&mut self, course: CourseId, copy: CopyId, count: bool) {
+        match count {
+            true => {
+                let operation = StoreOperation::Connect { session: copy.0, epoch: copy.1 };
+                self.ask_store(Asker::Count(course, copy), operation);
+            }
+            false => {
+                self.ask_store(Asker::Confirm(course, copy), StoreOperation::Session(copy.0));
+            }
+        }
+    }
+
+    fn connection_counted(&mut self, course: CourseId, copy: CopyId, answer: StoreAnswer) {
+        match answer {
+            StoreAnswer::Count(Some(connection)) => {
+                self.table.counted(copy.0, copy.1, connection);
+                let confirmed = Ok(Confirmed::Right(connection));
+                self.answer_course(course, Answer::Confirmed(confirmed));
+            }
+            StoreAnswer::Down => self.answer_course(course, Answer::Confirmed(Err(Down))),
+            _ => self.ask_store(Asker::Confirm(course, copy), StoreOperation::Session(copy.0)),
+        }
+    }
+
+    /// What the session's row says about a copy.
+    pub(super) fn judged(&mut self, copy: CopyId, answer: StoreAnswer) -> Result<Confirmed, Down> {
+        let row = row_of(answer)?;
+        let confirmed = judge(row.as_deref(), copy.1);
+        if let Confirmed::Right(connection) = confirmed {
+            self.table.counted(copy.0, copy.1, connection);
+        }
+        Ok(confirmed)
+    }
+
+    /// Lower copies of the session on this host are stale.
+    pub(super) fn note_seen(&mut self, session: SessionId, epoch: Epoch) {
+        for stale in self.table.known_elsewhere(session, epoch) {
+            self.log(Level::Warn, || {
+                format!(
+                    "session {session:?} was taken over as epoch {epoch}: the copy here, epoch \
+                     {}, is stale; it goes on running and nobody is attached to it",
+                    stale.epoch
+                )
+            });
+        }
+    }
+}
+
+fn row_of(answer: StoreAnswer) -> Result<Option<Box<SessionRow>>, Down> {
+    match answer {
+        StoreAnswer::Row(row) => Ok(row),
+        _ => Err(Down),
+    }
+}
+
+fn judge(row: Option<&SessionRow>, epoch: Epoch) -> Confirmed {
+    match row {
+        Some(row) if row.epoch > epoch => Confirmed::Superseded(row.epoch),
+        Some(row) if row.epoch == epoch && !row.ended => Confirmed::Right(row.connection),
+        _ => Confirmed::Unknown,
+    }
+}

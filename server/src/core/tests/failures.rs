@@ -1,0 +1,141 @@
+//! Servers and hosts that fall silent.
+
+use super::world::{World, failover, insert, name};
+use crate::core::Event;
+use afterglow_wire::control::{Attach, Origin, Redirect, Showing, ToDtu};
+use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::local::Status;
+
+fn attach(message: &ToDtu) -> Option<Attach> {
+    match message {
+        ToDtu::Attach(attach) => Some(attach.clone()),
+        _ => None,
+    }
+}
+
+fn redirect(message: &ToDtu) -> Option<Redirect> {
+    match message {
+        ToDtu::Redirect(redirect) => Some(redirect.clone()),
+        _ => None,
+    }
+}
+
+/// Two servers, and ada's session on the first of them.
+fn with_session() -> (World, SessionId) {
+    let mut world = World::new(2);
+    world.tell(1, Event::Drain(true));
+    let link = world.connect(0, 1);
+    world.insert(0, link, insert(5));
+    world.tell(1, Event::Drain(false));
+    let attached = world.last(0, link, attach).expect("attached");
+    assert_eq!(attached.host, name("mud"));
+    world.endpoints.insert(attached.endpoint);
+    world.run_ms(10_000);
+    (world, attached.session)
+}
+
+#[test]
+fn a_lost_host_is_taken_over_after_its_rounds_with_what_was_made_ready() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None));
+    // Ready, and not wanted yet.
+    assert_eq!(world.servers[1].prepared, vec![(session, Epoch(2))]);
+    assert!(world.servers[1].started.is_empty());
+    let began_ms = world.now_ms;
+    while world.last(1, link, attach).is_none() {
+        world.run_ms(10);
+        assert!(world.now_ms < began_ms + 2_000, "no take-over");
+    }
+    let took_ms = world.now_ms - began_ms;
+    assert!((140..=170).contains(&took_ms), "three rounds on a quiet network: {took_ms} ms");
+    let attached = world.last(1, link, attach).expect("attached");
+    assert_eq!((attached.origin, attached.epoch), (Origin::TakenOver, Epoch(2)));
+    assert!(world.servers[1].discarded.is_empty());
+}
+
+#[test]
+fn what_was_made_ready_is_discarded_when_the_endpoint_answers_after_all() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    let endpoints = std::mem::take(&mut world.endpoints);
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None));
+    world.run_ms(60);
+    world.endpoints = endpoints;
+    world.run_ms(100);
+    let attached = world.last(1, link, attach).expect("attached");
+    assert_eq!((attached.origin, attached.epoch), (Origin::Caretaken, Epoch(1)));
+    assert_eq!(world.servers[1].discarded, vec![(session, Epoch(2))]);
+    assert_eq!(world.only_row().owner, name("mud"));
+}
+
+#[test]
+fn what_was_made_ready_goes_with_the_link_that_it_was_for() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None));
+    world.tell(1, Event::LinkClosed { link });
+    world.run_ms(1_000);
+    assert_eq!(world.servers[1].discarded, vec![(session, Epoch(2))]);
+    assert_eq!(world.only_row().epoch, Epoch(1));
+}
+
+#[test]
+fn a_session_that_its_dtu_shows_is_cared_for_and_goes_home_when_its_server_speaks_again() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    let link = world.connect(1, 1);
+    let showing = Some(Showing { session, epoch: Epoch(1) });
+    world.insert(1, link, failover(5, "mud", showing));
+    let attached = world.last(1, link, attach).expect("attached");
+    assert_eq!((attached.origin, attached.host), (Origin::Caretaken, name("mud")));
+    assert!(world.servers[1].prepared.is_empty());
+    world.servers[0].alive = true;
+    world.run_ms(3_000);
+    let sent = world.last(1, link, redirect).expect("sent home");
+    assert_eq!(sent.to.name, name("mud"));
+}
+
+#[test]
+fn a_copy_that_was_found_running_is_stale_if_the_store_knows_a_higher_epoch() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None));
+    world.run_ms(2_000);
+    assert_eq!(world.only_row().epoch, Epoch(2));
+    world.servers[0].alive = true;
+    let (token, shown_on, connection) = (super::world::ada(), None, 1);
+    let epoch = Epoch(1);
+    let status = Status { session, epoch, token, port: 7100, shown_on, connection };
+    world.tell(0, Event::KeeperFound(status));
+    assert!(world.servers[0].core.table().get(session, epoch).is_some_and(|copy| copy.stale));
+    // Whoever inserts there is sent to the right copy.
+    world.run_ms(3_000);
+    let other = world.connect(0, 2);
+    world.insert(0, other, insert(9));
+    assert_eq!(world.last(0, other, redirect).expect("redirected").to.name, name("host05"));
+}
+
+#[test]
+fn no_table_of_the_core_grows_with_inserts_that_lead_nowhere() {
+    let (mut world, _) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    for number in 6..400 {
+        world.insert(1, link, failover(number, "mud", None));
+        world.remove(1, link, number);
+    }
+    world.run_ms(5_000);
+    let [links, courses, starts, asked, questions, due] = world.servers[1].core.table_sizes();
+    assert_eq!((links, courses, starts, asked, questions), (1, 0, 0, 0, 0));
+    assert!(due <= 1, "{due}");
+    assert_eq!(world.servers[1].prepared.len(), world.servers[1].discarded.len());
+}
