@@ -97,7 +97,9 @@ impl World {
     pub fn server_life_at(&self, ip: Ipv4Addr) -> Option<Acceptor> {
         let Machine::Server(server) = machine_of(ip, self.plan.servers) else { return None };
         let found = &self.servers[server];
-        found.core.as_ref().map(|_| Acceptor::Server(found.life_of(server)))
+        // It takes nobody before it knows which of the sessions here count.
+        let core = found.core.as_ref().filter(|core| core.has_judged_found());
+        core.map(|_| Acceptor::Server(found.life_of(server)))
     }
 
     /// A server's process starts, as `afterglow-server run` does.
@@ -249,8 +251,10 @@ impl World {
 
     /// A datagram is at a server's machine.
     pub fn server_hears(&mut self, server: usize, parcel: Parcel) {
-        if self.servers[server].core.is_none() {
-            return;
+        let Some(core) = &self.servers[server].core else { return };
+        if !core.has_judged_found() {
+            // It waits in the socket.
+            return self.after(20 * MS_US, Due::Datagram(Box::new(parcel)));
         }
         self.servers[server].heard += 1;
         let before = self.before_datagram(server, &parcel);

@@ -166,10 +166,10 @@ impl World {
         self.judge_launched(index);
         if self.lives(by) {
             self.servers[host].known.insert(index);
-            let result = Ok(port);
-            let (session, epoch) = (row.id, row.epoch);
+            let status = self.copies[index].status();
+            self.tell_server(host, Event::KeeperStatus(status));
+            let (session, epoch, result) = (row.id, row.epoch, Ok(port));
             self.tell_server(host, Event::Started { session, epoch, result });
-            self.tell_keeper_status(index);
         }
     }
 
