@@ -9,6 +9,7 @@ use super::course::CourseId;
 use super::{Action, CopyId, Due, Level, Screen, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Answer, Down};
 use crate::store::SessionRow;
+use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{Epoch, SessionId, Token, hex};
 use std::net::SocketAddrV4;
 
@@ -115,6 +116,9 @@ impl ServerCore {
         let is_new = copy.1 == Epoch::FIRST;
         let noted = match answer {
             StoreAnswer::Done(done) => Ok(done.then_some(start.row.connection)),
+            StoreAnswer::Count(None) if !self.config.guards.make(Guard::CompareAndSet) => {
+                Ok(Some(start.row.connection + 1))
+            }
             StoreAnswer::Count(count) => Ok(count),
             StoreAnswer::Row(_) | StoreAnswer::Down => Err(Down),
         };

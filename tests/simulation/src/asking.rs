@@ -41,6 +41,9 @@ impl World {
             let text: String = format!("{operation:?} -> {answer:?}").chars().take(300).collect();
             format!("store for s{:02}: {text}", life.server)
         });
+        if matches!(operation, StoreOperation::Session(_)) {
+            self.oracle.reads.insert((life.server, life.life, request));
+        }
         match change {
             Change::None => {}
             Change::Created(session) => self.judge_created(life.server, session),
@@ -62,7 +65,10 @@ impl World {
             return;
         }
         self.trace.note(self.now_us, "stored", request, format!("{answer:?}").as_bytes());
-        if let StoreAnswer::Row(Some(row)) = &answer {
+        let read = self.oracle.reads.remove(&(life.server, life.life, request));
+        if let StoreAnswer::Row(Some(row)) = &answer
+            && read
+        {
             self.oracle.learns(life.server, row.id, row.epoch);
         }
         self.tell_server(life.server, Event::Stored { request, answer });

@@ -14,7 +14,7 @@ use afterglow_client::view::{FromWindow, Panel, Picture, ToWindow};
 use afterglow_wire::codec::Message;
 use afterglow_wire::control::{Server, ToDtu, ToServer};
 use afterglow_wire::display::FromSession;
-use afterglow_wire::group::{GroupMessage, PORT, ServerQ};
+use afterglow_wire::group::{GroupMessage, ServerQ};
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token, TokenKind};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -413,11 +413,6 @@ impl World {
             }
             ToWindow::Screenshot | ToWindow::Quit => {}
         }
-    }
-
-    /// The port that desktop units and servers ask each other at.
-    pub fn group_port() -> u16 {
-        PORT
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::network::{Machine, machine_of};
 use crate::plan::{MS_US, Plan, SECOND_US};
-use crate::queue::{Due, Origin, Parcel, Process, ServerLife};
+use crate::queue::{Due, Parcel, Process, ServerLife};
 use crate::random::Rng;
 use crate::stream::{Acceptor, Opener, Piece};
 use crate::world::{World, group_key};
@@ -290,7 +290,7 @@ impl World {
                 _ => self.acceptor_closes(number),
             };
         }
-        self.note_to_server(server, number, &message);
+        self.note_to_server(number, &message);
         self.tell_server(server, Event::Link { link: number, message });
     }
 
@@ -359,11 +359,6 @@ impl World {
                 self.trace.say(self.now_us, || format!("s{server:02} {level:?}: {text}"));
             }
         }
-    }
-
-    /// A server's datagram's genuine origin is itself; used by the judges.
-    pub fn is_genuine(parcel: &Parcel) -> bool {
-        parcel.origin == Origin::Genuine
     }
 }
 

@@ -2,7 +2,7 @@
 //! one number.
 
 use crate::fault::Fault;
-use crate::plan::{MS_US, SECOND_US};
+use crate::plan::MS_US;
 use crate::queue::{Due, Process, ServerLife, WorldAct};
 use crate::stream::{Acceptor, Piece};
 use crate::world::World;
@@ -424,6 +424,3 @@ impl World {
         }
     }
 }
-
-/// How long an idle session waits between two pictures of its own accord.
-pub const IDLE_US: u64 = 5 * SECOND_US;

@@ -98,6 +98,7 @@ impl World {
                 self.user_acts(dtu, UserAct::Insert(card));
             }
             3 => self.look_and_retry(dtu),
+            4 if self.rng.chance(100_000) => self.user_logs_out(dtu),
             _ => {
                 for _ in 0..self.rng.below(4) {
                     let wait_us = self.rng.below(SECOND_US);
@@ -107,6 +108,15 @@ impl World {
         }
         let wait_us = self.rng.range(THINK_US / 8, THINK_US);
         self.after(wait_us, Due::User(dtu, UserAct::Think));
+    }
+
+    /// Ends the session that the screen shows.
+    fn user_logs_out(&mut self, dtu: usize) {
+        let Some((session, epoch)) = self.dtus[dtu].window.copy else { return };
+        let shown = self.copies.iter().position(|copy| copy.is(session, epoch) && copy.working);
+        if let Some(copy) = shown.filter(|_| self.is_well(dtu)) {
+            self.log_out(copy);
+        }
     }
 
     /// Presses the button, if the screen says that it is up to the user.

@@ -57,19 +57,8 @@ impl World {
                         }
                     }
                     GroupMessage::TokenQ(_) => answerable = true,
-                    // The question that it answers may still be open.
-                    GroupMessage::TokenR(r) => {
-                        answerable = true;
-                        if let Some(said) = r.session {
-                            self.oracle.learns(server, said.session, said.epoch);
-                        }
-                        nothing_new = true;
-                        return (parcel.origin != Origin::Genuine).then(|| Before {
-                            tables: self.tables(server),
-                            nothing_new,
-                            answerable,
-                        });
-                    }
+                    // The question that a tokenR answers may still be open.
+                    GroupMessage::TokenR(_) => answerable = true,
                     GroupMessage::ServerQ(_) | GroupMessage::ServerR(_) => answerable = true,
                 }
             }

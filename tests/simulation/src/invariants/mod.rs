@@ -63,6 +63,8 @@ pub struct Oracle {
     newest: BTreeMap<(usize, ServerName), (u64, u64)>,
     /// How many answers a server gave an address in the present second.
     answers: BTreeMap<(usize, Ipv4Addr), (u64, u64)>,
+    /// Questions to the store about a session by its id.
+    pub reads: BTreeSet<(usize, u32, RequestId)>,
     /// Probes that were answered already.
     probed: BTreeSet<(usize, u32, RequestId)>,
     /// What users typed.
@@ -110,14 +112,9 @@ impl Oracle {
 
 impl World {
     /// A message is at a server's end of a link.
-    pub fn note_to_server(&mut self, server: usize, number: u64, message: &ToServer) {
+    pub fn note_to_server(&mut self, number: u64, message: &ToServer) {
         match message {
-            ToServer::Insert(insert) => {
-                self.note_insert(server, number, insert);
-                if let Some(showing) = insert.showing {
-                    self.oracle.learns(server, showing.session, showing.epoch);
-                }
-            }
+            ToServer::Insert(insert) => self.note_insert(number, insert),
             ToServer::ChallengeAnswer(answer) => self.note_answer(number, answer),
             ToServer::Remove(remove) => {
                 if let Some(stream) = self.streams.get_mut(&number) {

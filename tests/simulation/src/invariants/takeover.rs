@@ -5,17 +5,16 @@
 use crate::network::server_ip;
 use crate::plan::{MS_US, SECOND_US};
 use crate::queue::Process;
-use crate::stream::Opener;
 use crate::world::World;
 use afterglow_server::core::Launch;
-use afterglow_server::session::placement::{ROUND_MS, ROUNDS};
 use afterglow_server::store::SessionRow;
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::ToKeeper;
 
-/// How long before a take-over a host was asked: one that was there for all of
-/// that time, and kept up, was heard.
-const ASKED_US: u64 = ROUNDS as u64 * ROUND_MS * MS_US + 100 * MS_US;
+/// Longer than a host is asked before it counts as lost, three rounds of at
+/// most 400 ms: one that was there for all of that time, and kept up, was
+/// heard.
+const ASKED_US: u64 = 1_300 * MS_US;
 
 impl World {
     /// A server has taken a session over.
@@ -155,18 +154,5 @@ impl World {
                 format!("s{server:02} takes leave, and gets the new session {session:?}")
             });
         }
-    }
-
-    /// The desktop units that a server serves.
-    pub fn served_by(&self, server: usize) -> usize {
-        let life = self.servers[server].life_of(server);
-        self.streams
-            .values()
-            .filter(|stream| {
-                stream.acceptor == crate::stream::Acceptor::Server(life)
-                    && matches!(stream.opener, Opener::Dtu { .. })
-                    && stream.opener_gone.is_none()
-            })
-            .count()
     }
 }
