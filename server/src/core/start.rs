@@ -101,8 +101,10 @@ impl ServerCore {
         if let Some(course) = self.courses.get_mut(&course) {
             course.starts(row.id, row.epoch);
         }
-        // What was made ready for it is kept for it.
+        // What was made ready for it is kept for it, whoever wanted it made
+        // ready: another insert's course must not give it up later.
         self.discard_prepared(course, Some(copy));
+        self.prepared.remove(&copy);
         let (phase, waiting) = (Phase::Noting(course), Vec::new());
         self.starts.insert(copy, Start { row, screen, phase, waiting });
         self.ask_store(Asker::Begin(copy), operation);

@@ -147,7 +147,7 @@ impl Plan {
             end_us: fault_us + 30 * SECOND_US,
             host_every_ms,
             down_after_ms: host_every_ms * rng.range(2, 4),
-            sessions_max: if rng.chance(100_000) { 4 } else { 64 },
+            sessions_max: 64,
             guards: Guards::ALL,
             multicast: rng.chance(300_000),
             busy_users: true,

@@ -4,7 +4,7 @@
 use crate::fault::Fault;
 use crate::network::{Machine, machine_of};
 use crate::plan::{MS_US, Plan, SECOND_US};
-use crate::queue::{Due, Parcel, Process, ServerLife};
+use crate::queue::{Due, Origin, Parcel, Process, ServerLife};
 use crate::random::Rng;
 use crate::stream::{Acceptor, Opener, Piece};
 use crate::world::{World, group_key};
@@ -257,6 +257,10 @@ impl World {
             return self.after(20 * MS_US, Due::Datagram(Box::new(parcel)));
         }
         self.servers[server].heard += 1;
+        if parcel.origin != Origin::Genuine {
+            // What is due anyway is not done because of it.
+            self.tell_server(server, Event::Tick);
+        }
         let before = self.before_datagram(server, &parcel);
         let now = self.now_of(server);
         let event = Event::Datagram { from: parcel.from, bytes: parcel.bytes.clone() };

@@ -2,6 +2,7 @@
 //! one number.
 
 use crate::fault::Fault;
+use crate::network::{Machine, machine_of};
 use crate::plan::MS_US;
 use crate::queue::{Due, Process, ServerLife, WorldAct};
 use crate::stream::{Acceptor, Piece};
@@ -82,12 +83,11 @@ impl Copy {
 impl World {
     /// The copy whose worker listens at an address.
     pub fn copy_at(&self, endpoint: SocketAddrV4) -> Option<usize> {
-        let here = |copy: &Copy| {
-            copy.working
-                && copy.port == endpoint.port()
-                && self.address_of(copy.host) == *endpoint.ip()
+        let Machine::Server(host) = machine_of(*endpoint.ip(), self.plan.servers) else {
+            return None;
         };
-        self.oracle.by_port.get(&endpoint).copied().filter(|copy| here(&self.copies[*copy]))
+        let copy = self.oracle.by_port.get(&(host, endpoint.port())).copied()?;
+        self.copies[copy].working.then_some(copy)
     }
 
     /// A keeper is started.
@@ -158,7 +158,7 @@ impl World {
             connection: 0,
         });
         let endpoint = SocketAddrV4::new(self.address_of(host), port);
-        self.oracle.by_port.insert(endpoint, index);
+        self.oracle.by_port.insert((host, port), index);
         self.trace.note(self.now_us, "launched", index as u64, &row.id.0);
         self.trace.say(self.now_us, || {
             format!("session {:?} epoch {} runs at {endpoint} (copy {index})", row.id, row.epoch)

@@ -47,14 +47,9 @@ impl World {
             Ok(received) if received.trusted && parcel.origin != Origin::Forged => {
                 match received.message {
                     GroupMessage::Host(host) => {
-                        let order = (host.boot, host.seq);
-                        let key = (server, host.host);
-                        let newest = self.oracle.newest.get(&key).copied();
+                        let heard = (server, host.host, (host.boot, host.seq), host.part);
                         // One that the server never got is only late.
-                        nothing_new = newest.is_some_and(|newest| order <= newest);
-                        if newest.is_none_or(|newest| order > newest) {
-                            self.oracle.newest.insert(key, order);
-                        }
+                        nothing_new = !self.oracle.heard.insert(heard);
                     }
                     GroupMessage::TokenQ(_) => answerable = true,
                     // The question that a tokenR answers may still be open.
@@ -109,10 +104,21 @@ impl World {
             let shown = String::from_utf8_lossy(&parcel.bytes);
             shown.chars().take(60).collect::<String>()
         };
-        if self.tables(server) != before.tables {
+        let after = self.tables(server);
+        if after != before.tables {
             let origin = parcel.origin;
+            let same = after.bytes().zip(before.tables.bytes()).take_while(|(a, b)| a == b).count();
+            let around = |tables: &str| {
+                let from = same.saturating_sub(30);
+                tables.chars().skip(from).take(60).collect::<String>()
+            };
+            let (was, is) = (around(&before.tables), around(&after));
             self.violated(4, || {
-                format!("a datagram that is {origin:?} changes what s{server:02} knows: {}", text())
+                format!(
+                    "a datagram that is {origin:?} changes what s{server:02} knows, \
+                     \"{was}\" to \"{is}\": {}",
+                    text()
+                )
             });
         }
         let does = |action: &&Action| match action {

@@ -24,7 +24,7 @@ use afterglow_wire::display::ToSession;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Token};
 use afterglow_wire::ticket::SealedTicket;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 
 pub use messages::Before;
 
@@ -44,8 +44,8 @@ pub struct Violation {
 pub struct Oracle {
     /// The first thing that was wrong.
     pub violation: Option<Violation>,
-    /// Where each endpoint's copy is.
-    pub by_port: BTreeMap<SocketAddrV4, usize>,
+    /// The copy behind each port of each host.
+    pub by_port: BTreeMap<(usize, u16), usize>,
     /// What servers made ready and did not start yet.
     pub prepared: BTreeSet<(usize, SessionId, Epoch)>,
     /// When a server could reach the store again.
@@ -59,8 +59,9 @@ pub struct Oracle {
     followed: BTreeMap<(usize, u64), u32>,
     /// The highest epoch of a session that a server's process was told.
     learnt: BTreeMap<(usize, SessionId), Epoch>,
-    /// The newest host message that a server got of another.
-    newest: BTreeMap<(usize, ServerName), (u64, u64)>,
+    /// The host messages that a server got of each other: boot and number,
+    /// and the part.
+    heard: BTreeSet<(usize, ServerName, (u64, u64), (u8, u8))>,
     /// How many answers a server gave an address in the present second.
     answers: BTreeMap<(usize, Ipv4Addr), (u64, u64)>,
     /// Questions to the store about a session by its id.
@@ -85,7 +86,7 @@ impl Oracle {
     /// A server's process is new: it has been told nothing.
     pub fn server_started(&mut self, server: usize) {
         self.learnt.retain(|(of, _), _| *of != server);
-        self.newest.retain(|(of, _), _| *of != server);
+        self.heard.retain(|(of, ..)| *of != server);
     }
 
     /// A server was told of an epoch of a session.
