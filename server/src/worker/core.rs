@@ -274,9 +274,9 @@ impl Core {
         }
         let ticket = match self.check_ticket(dtu, &attach, now) {
             Ok(ticket) => ticket,
-            Err(why) => {
+            Err((reason, why)) => {
                 let log = format!("ticket refused: {why}");
-                self.close(link, DetachReason::TicketRefused, &why, log);
+                self.close(link, reason, &why, log);
                 return;
             }
         };
@@ -320,12 +320,12 @@ impl Core {
         dtu: DtuId,
         attach: &AttachDisplay,
         now: Now,
-    ) -> Result<Ticket, String> {
+    ) -> Result<Ticket, (DetachReason, String)> {
         let clocks = &self.clocks;
         let ticket = attach
             .ticket
             .open(&self.about.verifier, dtu, now.wall_ms, |issuer| clocks.ahead_ms(issuer))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| (DetachReason::TicketRefused, error.to_string()))?;
         let about = &self.about;
         let removed = self.removed.iter().find(|(removed, _)| *removed == dtu);
         let ordered = about.guards.make(Guard::SessionOrder);
@@ -336,7 +336,15 @@ impl Core {
             "the ticket is for another session"
         } else if ordered && ticket.epoch != about.epoch {
             "the ticket is for another copy of this session"
-        } else if ordered && self.last.is_some_and(|last| ticket.connection < last.connection) {
+        } else if let Some(last) = self.last
+            && ordered
+            && ticket.connection < last.connection
+        {
+            // Another DTU that came later has it. Asking again leads nowhere:
+            // a resumed insert keeps its count of connections.
+            if last.dtu != dtu {
+                return Err((DetachReason::Elsewhere, "another screen".to_owned()));
+            }
             "the session was connected elsewhere since the ticket was made"
         } else if ends && removed.is_some_and(|(_, insert)| ticket.insert <= *insert) {
             "the token was removed since the ticket was made"
@@ -345,7 +353,7 @@ impl Core {
         } else {
             return Ok(ticket);
         };
-        Err(why.to_owned())
+        Err((DetachReason::TicketRefused, why.to_owned()))
     }
 
     /// Where this DTU's input goes on, if its last attachment was the last of
