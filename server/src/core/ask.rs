@@ -5,6 +5,7 @@ use super::{Action, CopyId, Level, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Answer, Confirmed, Down};
 use crate::store::SessionRow;
 use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::local::{DetachDtu, ToKeeper};
 
 /// Who asked, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +106,8 @@ impl ServerCore {
         Ok(confirmed)
     }
 
-    /// Lower copies of the session on this host are stale.
+    /// Lower copies of the session on this host are stale. A DTU that still
+    /// shows one asks again, and is led to the newer.
     pub(super) fn note_seen(&mut self, session: SessionId, epoch: Epoch) {
         for stale in self.table.known_elsewhere(session, epoch) {
             self.log(Level::Warn, || {
@@ -115,6 +117,10 @@ impl ServerCore {
                     stale.epoch
                 )
             });
+            if let Some(dtu) = stale.shown_on {
+                let message = ToKeeper::Detach(DetachDtu { dtu, insert: u64::MAX });
+                self.actions.push(Action::TellKeeper { session, epoch: stale.epoch, message });
+            }
         }
     }
 }

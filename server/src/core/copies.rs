@@ -8,6 +8,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// How often the store is told again, in milliseconds.
 const STORE_AGAIN_MS: u64 = 1_000;
+/// How often the store is asked whether a copy that runs here is still the
+/// session, in milliseconds: it may have been taken over while this host was
+/// cut off, and nobody else tells.
+const CHECK_MS: u64 = 5_000;
 
 impl ServerCore {
     /// A keeper that we did not start: it has to prove that its copy is still
@@ -19,6 +23,19 @@ impl ServerCore {
             format!("found session {:?} epoch {} running", status.session, status.epoch)
         });
         self.ask_store(Asker::Found(copy), StoreOperation::Session(copy.0));
+        self.check_later(copy);
+    }
+
+    /// Asks the store every now and then whether a copy is still the session.
+    pub(super) fn check_later(&mut self, (session, epoch): CopyId) {
+        self.at(self.now.steady_ms + CHECK_MS, Due::Check(session, epoch));
+    }
+
+    pub(super) fn check_copy(&mut self, copy: CopyId) {
+        if self.table.get(copy.0, copy.1).is_some_and(|known| !known.stale) {
+            self.ask_store(Asker::Seen(copy), StoreOperation::Session(copy.0));
+            self.check_later(copy);
+        }
     }
 
     pub(super) fn keeper_status(&mut self, status: &Status) {

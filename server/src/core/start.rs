@@ -179,6 +179,7 @@ impl ServerCore {
                 let endpoint = SocketAddrV4::new(self.config.group.advertise, port);
                 start.phase = Phase::Placing(endpoint);
                 self.table.verify(session, epoch);
+                self.check_later(copy);
                 self.log(Level::Info, || {
                     format!("session {session:?} epoch {epoch} runs at {endpoint}")
                 });

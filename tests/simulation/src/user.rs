@@ -29,6 +29,9 @@ impl World {
                     }
                 }
             }
+            // What was meant for the time of faults is not done after it.
+            UserAct::Insert(card) if self.calm && card != dtu => {}
+            UserAct::Remove if self.calm => {}
             UserAct::Insert(card) => self.put_in(dtu, card),
             UserAct::Remove => self.take_out(dtu),
             UserAct::Type => self.user_types(dtu),
@@ -154,7 +157,7 @@ impl World {
             let idle = self.plan.seed.is_multiple_of(3) && dtu % 4 == 3;
             let away_us = self.rng.below(200 * MS_US);
             if self.dtus[dtu].card != Some(dtu) || idle {
-                self.user_acts(dtu, UserAct::Remove);
+                self.take_out(dtu);
                 if !idle {
                     self.after(SECOND_US + away_us, Due::User(dtu, UserAct::Insert(dtu)));
                 }
