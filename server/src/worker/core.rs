@@ -283,10 +283,11 @@ impl Core {
         let resumes = self.resumes(dtu, &ticket);
         self.displace(dtu, &attach.dtu_name);
         let number = self.next_number();
+        let connection = self.last.map_or(0, |last| last.connection).max(ticket.connection);
         let attachment = Attachment {
             number,
             dtu,
-            connection: ticket.connection,
+            connection,
             insert: ticket.insert,
             state: AttachmentState::Shown,
         };
@@ -338,7 +339,7 @@ impl Core {
             "the ticket is for another copy of this session"
         } else if let Some(last) = self.last
             && ordered
-            && ticket.connection < last.connection
+            && is_older(&ticket, &last)
         {
             // Another DTU that came later has it. Asking again leads nowhere:
             // a resumed insert keeps its count of connections.
@@ -490,6 +491,16 @@ impl Core {
         self.peers.remove(&link);
         let farewell = Some(Detached { reason, text: text.to_owned() });
         self.actions.push_back(Action::Close { link, farewell, why });
+    }
+}
+
+/// True if the ticket is for an insert before that of the last attachment. A
+/// DTU numbers its own inserts; those of two DTUs are ordered by the session's
+/// count of connections, which may lag behind while the store is away.
+fn is_older(ticket: &Ticket, last: &Attachment) -> bool {
+    match ticket.dtu == last.dtu {
+        true => ticket.insert < last.insert,
+        false => ticket.connection < last.connection,
     }
 }
 
