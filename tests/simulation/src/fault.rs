@@ -79,6 +79,11 @@ faults! {
     SharedToken = "shared token",
     /// A session cannot be started.
     StartFails = "start fails",
+    /// A session's user logs out.
+    LogOut = "log-out",
+    /// A host that was cut off comes back and cannot reach the store; then
+    /// the others' servers die, and users insert their cards again.
+    StaleHost = "stale host alone",
 }
 
 /// How often each kind happened.

@@ -31,6 +31,9 @@ const MOMENTARY: &[Fault] = &[
     Fault::StoreOutage,
     Fault::Drain,
     Fault::CardRace,
+    Fault::SharedToken,
+    Fault::LogOut,
+    Fault::StaleHost,
 ];
 
 impl World {
@@ -68,6 +71,11 @@ impl World {
                 self.unstall();
             }
             WorldAct::StartServer(server) => self.start_server(server),
+            WorldAct::CrashServer(server) if !self.calm => {
+                self.stop_server(server);
+                self.after(4 * SECOND_US, Due::World(WorldAct::StartServer(server)));
+            }
+            WorldAct::CrashServer(_) => {}
             WorldAct::StartHost(server) => {
                 if !self.servers[server].lost {
                     self.servers[server].host_up = true;
@@ -85,6 +93,7 @@ impl World {
                 self.store_out.remove(&server);
                 self.oracle.store_back_us.insert(server, self.now_us);
             }
+            WorldAct::RogueFollows(rogue) => self.rogue_follows(rogue),
             WorldAct::Undrain(server) => self.drain(server, false),
             WorldAct::Calm => self.calm_down(),
         }
@@ -160,6 +169,16 @@ impl World {
                 self.counts.add(fault);
                 self.race_card(dtu);
             }
+            Fault::SharedToken => self.cards_alike(),
+            Fault::LogOut => {
+                let working: Vec<usize> =
+                    (0..self.copies.len()).filter(|copy| self.copies[*copy].working).collect();
+                if let Some(copy) = self.rng.pick(&working) {
+                    self.counts.add(fault);
+                    self.log_out(copy);
+                }
+            }
+            Fault::StaleHost => self.stale_host(),
             // These last as long as faults do, or come at the beginning.
             _ => {}
         }
@@ -195,9 +214,41 @@ impl World {
     }
 
     fn isolate(&mut self) {
-        let a = server_ip(self.any_server(), 0);
+        let server = self.any_server();
         let us = self.rng.range(1_000, 12_000) * MS_US;
         self.counts.add(Fault::Isolation);
+        self.cut_off(server, us);
+    }
+
+    fn stale_host(&mut self) {
+        let stale = self.any_server();
+        self.counts.add(Fault::StaleHost);
+        self.cut_off(stale, 5 * SECOND_US);
+        self.store_out.insert(stale, self.now_us + 20 * SECOND_US);
+        self.after(20 * SECOND_US, Due::World(WorldAct::StoreBack(stale)));
+        for server in (0..self.plan.servers).filter(|server| *server != stale) {
+            self.after(7 * SECOND_US, Due::World(WorldAct::CrashServer(server)));
+        }
+        for dtu in 0..self.plan.dtus {
+            let at_us = 7 * SECOND_US + self.rng.below(SECOND_US);
+            self.after(at_us, Due::User(dtu, UserAct::Remove));
+            self.after(at_us + 100 * MS_US, Due::User(dtu, UserAct::Insert(dtu)));
+        }
+    }
+
+    /// Two desktop units get the same card at the same moment.
+    fn cards_alike(&mut self) {
+        let card = self.any_dtu();
+        for _ in 0..2 {
+            let dtu = self.any_dtu();
+            let wait_us = self.rng.below(40 * MS_US);
+            self.after(wait_us, Due::User(dtu, UserAct::Remove));
+            self.after(wait_us, Due::User(dtu, UserAct::Insert(card)));
+        }
+    }
+
+    fn cut_off(&mut self, server: usize, us: u64) {
+        let a = server_ip(server, 0);
         let servers = (0..self.plan.servers).map(|server| server_ip(server, 0));
         let dtus = (0..self.plan.dtus).map(|dtu| dtu_ip(dtu, self.plan.networks));
         let all: Vec<Ipv4Addr> = servers.chain(dtus).collect();

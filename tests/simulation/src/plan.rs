@@ -82,9 +82,9 @@ pub struct Plan {
 /// Faults that lead straight to what a check is for.
 fn towards(guard: Guard) -> &'static [Fault] {
     match guard {
-        Guard::DtuHighestEpoch => &[Fault::HostCrash, Fault::Isolation, Fault::StoreOutage],
+        Guard::DtuHighestEpoch => &[Fault::StaleHost],
         Guard::SessionOrder => &[Fault::SharedToken, Fault::Reordering, Fault::Loss],
-        Guard::ConfirmEpoch => &[Fault::Isolation, Fault::SharedToken],
+        Guard::ConfirmEpoch => &[Fault::Isolation, Fault::SharedToken, Fault::CardRace],
         Guard::DtuRemoveEndsInsert | Guard::SessionRemoveEndsInsert => {
             &[Fault::CardRace, Fault::Reordering, Fault::Loss, Fault::Delay]
         }
@@ -95,7 +95,7 @@ fn towards(guard: Guard) -> &'static [Fault] {
         Guard::ShownIsAlive => &[Fault::Isolation, Fault::ServerCrash, Fault::Partition],
         Guard::CompareAndSet => &[Fault::SharedToken, Fault::HostCrash],
         Guard::RedirectLimit | Guard::Unreachable => &[Fault::Rogue],
-        Guard::ExistingStaysExisting => &[Fault::ServerCrash, Fault::HostCrash, Fault::Delay],
+        Guard::ExistingStaysExisting => &[Fault::Rogue, Fault::LogOut, Fault::HostCrash],
         Guard::AnswerRate | Guard::UntrustedBound => &[Fault::Flood],
         Guard::Draining => &[Fault::Drain],
         Guard::SilenceIsDown => &[Fault::HostCrash],
@@ -128,7 +128,10 @@ impl Plan {
         faults.dedup();
         let mut plan = Plan::with(seed, &mut rng, faults);
         plan.guards = Guards::all_but(guard);
-        plan.faults_per_min = plan.faults_per_min.max(12);
+        plan.faults_per_min = 40;
+        if guard == Guard::SessionOrder {
+            (plan.noise.late_ppm, plan.noise.late_us_max) = (200_000, 600 * MS_US);
+        }
         plan
     }
 

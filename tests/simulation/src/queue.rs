@@ -82,6 +82,8 @@ pub enum WorldAct {
     InterfaceUp(usize, u8),
     /// A server's process starts.
     StartServer(usize),
+    /// A server's process dies.
+    CrashServer(usize),
     /// A server's machine starts.
     StartHost(usize),
     /// A worker is started again.
@@ -90,6 +92,8 @@ pub enum WorldAct {
     Quick(Process),
     /// The store can be reached again from this server.
     StoreBack(usize),
+    /// A desktop unit that keeps to no rule follows its redirect.
+    RogueFollows(usize),
     /// A drained server is taken back into service.
     Undrain(usize),
     /// Faults end, and what they broke is mended.

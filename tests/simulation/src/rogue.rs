@@ -5,12 +5,13 @@ use crate::dtu::token_of;
 use crate::fault::Fault;
 use crate::links::CONTROL_PORT;
 use crate::network::{nobody_ip, rogue_ip, server_ip};
-use crate::queue::{Origin, Parcel};
+use crate::plan::SECOND_US;
+use crate::queue::{Due, Origin, Parcel, WorldAct};
 use crate::stream::{Kind, Opener, Piece, Stream};
 use crate::world::{WALL_MS, World};
 use afterglow_wire::codec::Message;
 use afterglow_wire::control::{
-    Cause, Challenge, ChallengeAnswer, Hello, Insert, ToDtu, ToServer, VERSION,
+    Cause, Challenge, ChallengeAnswer, Hello, Insert, Redirect, ToDtu, ToServer, VERSION,
 };
 use afterglow_wire::group::{
     GroupMessage, HostMessage, PORT, ServerQ, ServerR, TokenR, TokenSession,
@@ -39,6 +40,8 @@ enum Lie {
     ThreeRedirects,
     /// It says that it can reach nobody else, and tells the truth besides.
     NobodyReached,
+    /// It follows its redirect only when it likes.
+    LateFollower,
 }
 
 /// A desktop unit that keeps to no rule.
@@ -47,6 +50,8 @@ pub struct Rogue {
     pub id: DtuId,
     lie: Lie,
     card: usize,
+    /// The redirect that it got.
+    redirect: Option<Redirect>,
 }
 
 impl World {
@@ -203,17 +208,26 @@ impl World {
             Lie::StolenTicket,
             Lie::ThreeRedirects,
             Lie::NobodyReached,
+            Lie::LateFollower,
+            Lie::LateFollower,
         ];
         let lie = self.rng.pick(&lies).unwrap_or(Lie::NoAnswer);
         let mut id = [0xff; 32];
         self.rng.fill(&mut id[8..]);
         let rogue = self.rogues.len();
         let card = self.rng.below(self.plan.dtus as u64) as usize;
-        self.rogues.push(Rogue { id: DtuId(id), lie, card });
+        self.rogues.push(Rogue { id: DtuId(id), lie, card, redirect: None });
         let server = self.rng.below(self.plan.servers as u64) as usize;
         let address = SocketAddrV4::new(server_ip(server, 0), CONTROL_PORT);
         let ip = rogue_ip(rogue);
         self.trace.say(self.now_us, || format!("rogue {rogue} at s{server:02}: {lie:?}"));
+        self.open_stream(Stream::new(Kind::Control, Opener::Rogue(rogue), ip, address));
+    }
+
+    /// A desktop unit that lies follows its redirect at last.
+    pub fn rogue_follows(&mut self, rogue: usize) {
+        let Some(redirect) = &self.rogues[rogue].redirect else { return };
+        let (address, ip) = (redirect.to.address, rogue_ip(rogue));
         self.open_stream(Stream::new(Kind::Control, Opener::Rogue(rogue), ip, address));
     }
 
@@ -244,6 +258,12 @@ impl World {
         };
         match lie {
             Lie::WrongAnswer | Lie::NoAnswer => {}
+            Lie::LateFollower => {
+                if let Some(redirect) = self.rogues[rogue].redirect.take() {
+                    (insert.ticket, insert.cause) = (Some(redirect.ticket), Cause::Redirect);
+                    insert.redirects = 1;
+                }
+            }
             Lie::OwnTicket => {
                 let permit = match self.rng.below(2) {
                     0 => Permit::Resume,
@@ -286,14 +306,24 @@ impl World {
 
     /// A server says something to a desktop unit that lies.
     pub fn rogue_hears(&mut self, rogue: usize, number: u64, body: Bytes) {
-        let Ok(ToDtu::Challenge(Challenge { insert, nonce })) = ToDtu::decode(body) else { return };
+        let Challenge { insert, nonce } = match ToDtu::decode(body) {
+            Ok(ToDtu::Challenge(challenge)) => challenge,
+            Ok(ToDtu::Redirect(redirect)) if self.rogues[rogue].lie == Lie::LateFollower => {
+                let wait_us = self.rng.below(9 * SECOND_US);
+                self.rogues[rogue].redirect = Some(redirect);
+                return self.after(wait_us, Due::World(WorldAct::RogueFollows(rogue)));
+            }
+            _ => return,
+        };
         let token = token_of(self.rogues[rogue].card);
         let answer = match self.rogues[rogue].lie {
             Lie::NoAnswer => return,
             Lie::WrongAnswer | Lie::OwnTicket | Lie::StolenTicket => {
                 ChallengeAnswer { insert, nonce: [0; 32], token }
             }
-            Lie::ThreeRedirects | Lie::NobodyReached => ChallengeAnswer { insert, nonce, token },
+            Lie::ThreeRedirects | Lie::NobodyReached | Lie::LateFollower => {
+                ChallengeAnswer { insert, nonce, token }
+            }
         };
         self.rogue_says(number, answer.into());
     }

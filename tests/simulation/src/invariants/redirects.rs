@@ -64,10 +64,10 @@ impl World {
         let Some(sealed) = insert.ticket.clone().filter(|_| insert.cause == Cause::Redirect) else {
             return;
         };
-        let (opener, number) = (stream.opener, insert.insert);
-        let crate::stream::Opener::Dtu { dtu, .. } = opener else { return };
+        let number = insert.insert;
+        let Some(bearer) = self.id_behind(link) else { return };
         // Its time is of no matter here.
-        let issued = |wall_ms| sealed.open(&self.verifier, self.dtus[dtu].id, wall_ms, |_| 0);
+        let issued = |wall_ms| sealed.open(&self.verifier, bearer, wall_ms, |_| 0);
         let now_ms = self.wall_ms(0);
         let opened = (0..40).find_map(|step| {
             let wall_ms = now_ms.saturating_sub(100_000) + step * 10_000;
@@ -79,7 +79,7 @@ impl World {
         if existing && matches!(attach.origin, Origin::New | Origin::TakenOver) {
             self.violated(6, || {
                 format!(
-                    "insert {number} of desk{dtu} was sent to an existing session and got one \
+                    "insert {number} of {bearer:?} was sent to an existing session and got one \
                      that is {:?}",
                     attach.origin
                 )

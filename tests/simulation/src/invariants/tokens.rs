@@ -8,7 +8,8 @@ use afterglow_wire::control::{Attach, ChallengeAnswer, Insert};
 use afterglow_wire::ids::DtuId;
 
 impl World {
-    fn id_behind(&self, link: u64) -> Option<DtuId> {
+    /// Who opened a link.
+    pub(super) fn id_behind(&self, link: u64) -> Option<DtuId> {
         Some(match self.streams.get(&link)?.opener {
             Opener::Dtu { dtu, .. } => self.dtus[dtu].id,
             Opener::Rogue(rogue) => self.rogues[rogue].id,
