@@ -16,6 +16,7 @@ use afterglow_wire::display::{FramePart, InputDone, ToSession};
 use afterglow_wire::ids::{DtuId, Epoch, SessionId, Size, Token};
 use afterglow_wire::limits::FRAMES_UNACKNOWLEDGED_MAX;
 use afterglow_wire::local::{Clocks, Status, ToKeeper};
+use afterglow_wire::ticket::Ticket;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
@@ -56,8 +57,10 @@ pub struct Copy {
     /// For the invariants: the highest insert of each desktop unit whose
     /// remove this worker got.
     pub removed: BTreeMap<DtuId, u64>,
-    /// For the invariants: the highest count of connections it was attached by.
-    pub connection: u64,
+    /// For the invariants: the last attachment.
+    pub order: Option<Attachment>,
+    /// For the invariants: the ticket that came last.
+    pub ticket: Option<Ticket>,
 }
 
 impl Copy {
@@ -155,7 +158,8 @@ impl World {
             tick_us: None,
             typed: BTreeSet::new(),
             removed: BTreeMap::new(),
-            connection: 0,
+            order: None,
+            ticket: None,
         });
         let endpoint = SocketAddrV4::new(self.address_of(host), port);
         self.oracle.by_port.insert((host, port), index);

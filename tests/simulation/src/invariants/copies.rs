@@ -37,6 +37,11 @@ impl World {
         let seen = self.dtus[dtu].seen.entry(session).or_insert(epoch);
         let known = *seen;
         *seen = known.max(epoch);
+        let token = self.store.session(session).map(|row| row.token.clone());
+        let card = self.dtus[dtu].card.map(token_of);
+        if token != card {
+            self.violated(3, || format!("desk{dtu} holds {card:?} and turns to one of {token:?}"));
+        }
         if epoch < known {
             self.violated(1, || {
                 format!(
@@ -81,13 +86,22 @@ impl World {
         match action {
             Action::Report(attachment) if attachment.state == AttachmentState::Shown => {
                 let found = &mut self.copies[copy];
-                let before = found.connection;
-                found.connection = before.max(attachment.connection);
+                let before = found.order.replace(*attachment);
                 let removed = found.removed.get(&attachment.dtu).copied();
-                let connection = attachment.connection;
-                if connection < before {
+                let connection = found.ticket.take().map(|ticket| ticket.connection);
+                // One desktop unit's own inserts are ordered by their numbers.
+                let older = match before {
+                    Some(before) if before.dtu == attachment.dtu => {
+                        attachment.insert < before.insert
+                    }
+                    Some(before) => connection.is_some_and(|count| count < before.connection),
+                    None => false,
+                };
+                if older {
                     self.violated(2, || {
-                        format!("copy {copy} is attached by connection {connection} after {before}")
+                        format!(
+                            "copy {copy} is attached by connection {connection:?} after {before:?}"
+                        )
                     });
                 }
                 if removed.is_some_and(|removed| attachment.insert <= removed) {

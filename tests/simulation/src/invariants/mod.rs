@@ -175,6 +175,18 @@ impl World {
 
     /// A message is at a session's end of a link.
     pub fn note_to_copy(&mut self, copy: usize, number: u64, message: &ToSession) {
+        if let ToSession::Attach(attach) = message
+            && let Some(bearer) = self.id_behind(number)
+        {
+            let host_ms = self.servers[self.copies[copy].host].offset_ms;
+            let ahead_ms = |issuer: &ServerName| {
+                let server = self.servers.iter().find(|server| server.name == *issuer);
+                server.map_or(0, |server| server.offset_ms - host_ms)
+            };
+            let now_ms = self.wall_ms(host_ms);
+            let ticket = attach.ticket.open(&self.verifier, bearer, now_ms, ahead_ms);
+            self.copies[copy].ticket = ticket.ok();
+        }
         if let ToSession::Remove(remove) = message
             && let Some(stream) = self.streams.get(&number)
             && let crate::stream::Opener::Dtu { dtu, .. } = stream.opener
