@@ -5,7 +5,6 @@ use super::{Action, CopyId, Level, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Answer, Confirmed, Down};
 use crate::store::SessionRow;
 use afterglow_wire::ids::{Epoch, SessionId};
-use afterglow_wire::local::{DetachDtu, ToKeeper};
 
 /// Who asked, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,10 +132,7 @@ impl ServerCore {
                     stale.epoch
                 )
             });
-            if let Some(dtu) = stale.shown_on {
-                let message = ToKeeper::Detach(DetachDtu { dtu, insert: u64::MAX });
-                self.actions.push(Action::TellKeeper { session, epoch: stale.epoch, message });
-            }
+            self.lead_away((session, stale.epoch));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The sessions on this host, and what the store hears of them.
 
 use super::ask::Asker;
-use super::{CopyId, Due, Level, ServerCore, StoreAnswer, StoreOperation};
+use super::{Action, CopyId, Due, Level, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Confirmed, Down};
-use afterglow_wire::local::Status;
+use afterglow_wire::local::{DetachDtu, Status, ToKeeper};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// How often the store is told again, in milliseconds.
@@ -42,6 +42,17 @@ impl ServerCore {
         let endpoint = SocketAddrV4::new(self.config.group.advertise, status.port);
         let hash = self.config.key.token_hash(&status.token);
         self.table.status(status, endpoint, hash);
+        self.lead_away((status.session, status.epoch));
+    }
+
+    /// A DTU that shows a stale copy is detached from it: it asks again, and
+    /// is led to the session.
+    pub(super) fn lead_away(&mut self, (session, epoch): CopyId) {
+        let stale = self.table.get(session, epoch).filter(|known| known.stale);
+        if let Some(dtu) = stale.and_then(|known| known.shown_on) {
+            let message = ToKeeper::Detach(DetachDtu { dtu, insert: u64::MAX });
+            self.actions.push(Action::TellKeeper { session, epoch, message });
+        }
     }
 
     /// The host has another address: the sessions on it are told of anew.
