@@ -2,6 +2,7 @@
 #
 #   make demo       install what is missing, build, show what Afterglow does
 #   make test       install what is missing, run every check and every test
+#   make simulate   SEEDS=100000 evenings of failures in virtual time
 #   make snapshots  record the golden pictures again
 #   make fmt lint   only these parts of `make test`
 #   make bench      measure how long a user waits when a host dies: KILLS hosts
@@ -16,8 +17,10 @@ SHELL := /bin/sh
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 LOCKED := --locked
 FUZZ_SECS ?= 10
+SEEDS ?= 100000
+FIRST ?= 0
 
-.PHONY: bench bench-failover demo test fmt lint build check snapshots deny fuzz
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover
 
 demo:
 	@tests/setup.sh demo
@@ -58,6 +61,11 @@ check:
 		set -ex; cargo test $(LOCKED) --workspace --all-targets --no-fail-fast; \
 	fi
 	cargo test $(LOCKED) --workspace --doc
+
+# The last line is `simulate: seeds=N failures=N dtus_max=N trace=HEX`.
+simulate:
+	cargo build $(LOCKED) --release -p afterglow-simulation
+	$(TARGET)/release/afterglow-simulate --seeds $(SEEDS) --first $(FIRST)
 
 snapshots:
 	AFTERGLOW_RECORD_SNAPSHOTS=1 cargo test $(LOCKED) --workspace --test snapshots

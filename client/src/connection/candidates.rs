@@ -203,6 +203,13 @@ impl Candidates {
         }
     }
 
+    /// It is not to be tried before this.
+    pub(super) fn wait(&mut self, address: SocketAddrV4, not_before_ms: u64) {
+        if let Some(candidate) = self.of(address) {
+            candidate.not_before_ms = candidate.not_before_ms.max(not_before_ms);
+        }
+    }
+
     /// How often it failed since it was last reached.
     pub(super) fn failures(&self, address: SocketAddrV4) -> u32 {
         let of = self.known.iter().find(|candidate| candidate.address == address);

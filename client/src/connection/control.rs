@@ -16,6 +16,10 @@ use std::net::SocketAddrV4;
 /// there. The link's own timeout is as long.
 const GIVEN_UP_MS: u64 = 3_000;
 
+/// Before this silence no second link is opened to the very server that is
+/// silent: mostly it is only late, and then the first one tells.
+const SAME_SERVER_MS: u64 = 1_000;
+
 /// Where a link goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
@@ -118,6 +122,7 @@ impl Connection {
         self.lost_server = Some((server.clone(), heard_ms));
         self.search.begin(now_ms, &mut self.jitter);
         self.give_up(&Target { address, server: Some(server) }, "it does not answer any more");
+        self.search.candidates.wait(address, heard_ms + SAME_SERVER_MS);
     }
 
     /// The server speaks: if it was suspected, it is in charge as before.

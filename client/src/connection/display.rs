@@ -371,6 +371,9 @@ impl Connection {
 
     pub(super) fn user_input(&mut self, event: InputEvent) {
         let seen = match self.gap() {
+            // The picture of another copy is still there: what is typed at it
+            // is not meant for the one whose first frame is on the way.
+            _ if self.shows_another() => Seen::Panel,
             GapView::None if self.shown.is_some() => Seen::Picture,
             GapView::Grace { .. } => Seen::Picture,
             GapView::None | GapView::Long { .. } => Seen::Panel,
@@ -378,6 +381,13 @@ impl Connection {
         if let Some(input) = self.input.push(event, seen) {
             self.send_live(input);
         }
+    }
+
+    /// True if the live link's copy has not drawn over another's picture yet.
+    fn shows_another(&self) -> bool {
+        let live = self.showing().map(|showing| (showing.session, showing.epoch));
+        let shown = self.shown.as_ref().map(|shown| (shown.session, shown.epoch));
+        live.is_some() && shown.is_some() && live != shown
     }
 
     pub(super) fn display_on_time(&mut self) {

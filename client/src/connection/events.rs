@@ -6,6 +6,7 @@ use crate::token;
 use crate::view::{FromWindow, ToWindow};
 use afterglow_wire::control::{Server, ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
+use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{Epoch, GroupId, ServerName, SessionId};
 use std::net::SocketAddrV4;
 
@@ -28,6 +29,8 @@ pub struct Config {
     pub insert_base: u64,
     /// Spreads the DTUs' retries.
     pub jitter_seed: u64,
+    /// Which checks are made; all, but in a simulation that has to notice.
+    pub guards: Guards,
 }
 
 /// A number for each link that is opened, so that news of an old one can be

@@ -10,6 +10,7 @@
 //! | the display link alone | after [`GRACE_MS`] the picture dims; after [`GIVEN_UP_MS`], or twice its limit, the link is closed and the server in charge is asked |
 //! | the host altogether | the picture dims at once, and whoever is in charge by then is asked at once |
 
+use super::insert::Phase;
 use super::suspicion::Suspicion;
 use super::{Connection, GRACE_MS, LinkId, Logged};
 
@@ -114,6 +115,24 @@ impl Connection {
         let limit_ms = display.suspicion.limit_ms();
         self.log(Logged::Suspected { link: "display", server, silent_ms, limit_ms });
         self.withdraw_showing();
+    }
+
+    /// The display link is silent, though the server in charge may count on it
+    /// or never knew better than that it lives: it is told at once.
+    fn withdraw_showing(&mut self) {
+        if self.up().is_none() {
+            return;
+        }
+        let now_ms = self.now_ms;
+        let Some(present) = &mut self.present else { return };
+        let counted_on = match present.phase {
+            Phase::Asked { .. } => present.told_showing,
+            Phase::Answered => present.cared_for_by.is_some(),
+            Phase::Wanted { .. } | Phase::Stopped(_) => false,
+        };
+        if counted_on {
+            present.phase = Phase::Wanted { at_ms: now_ms };
+        }
     }
 
     /// The loss that the picture on the screen suffers from.

@@ -11,6 +11,7 @@ use afterglow_wire::control::{
     Attach, Cause, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,
     RefusalCode, Refused, SessionEnded, Stage,
 };
+use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{GroupId, ServerName, Token};
 use afterglow_wire::limits::{REDIRECTS_MAX, SERVERS_MAX};
 use afterglow_wire::ticket::SealedTicket;
@@ -49,7 +50,7 @@ pub(super) struct Present {
     pub(super) cared_for_by: Option<ServerName>,
     challenge: Option<(LinkId, [u8; 32])>,
     /// When it was last sent, it told that the picture lives.
-    told_showing: bool,
+    pub(super) told_showing: bool,
     /// How often in a row it had to be sent again.
     failures: u32,
     refusals: u32,
@@ -200,7 +201,9 @@ impl Connection {
     /// The insert that a server speaks of, if it is the one that is in and
     /// still wants an answer.
     fn present_for(&mut self, insert: u64, what: &'static str) -> Option<&mut Present> {
+        let checked = self.config.guards.make(Guard::DtuRemoveEndsInsert);
         let why = match &self.present {
+            Some(_) if !checked => return self.present.as_mut(),
             _ if insert <= self.removed_through => "the token was removed",
             None => "no token is in",
             Some(present) if present.number != insert => "it is about another insert",
@@ -259,7 +262,8 @@ impl Connection {
         if self.present_for(attach.insert, "attach").is_none() {
             return;
         }
-        if self.highest_epoch(attach.session).is_some_and(|known| attach.epoch < known) {
+        let older = self.highest_epoch(attach.session).is_some_and(|known| attach.epoch < known);
+        if older && self.config.guards.make(Guard::DtuHighestEpoch) {
             self.log(Logged::Dropped { what: "attach", why: "a newer epoch is known" });
             return self.ask_again();
         }
@@ -443,24 +447,6 @@ impl Connection {
             present.phase = Phase::Wanted { at_ms: self.now_ms };
             present.progress = None;
             present.refusals = 0;
-        }
-    }
-
-    /// The display link is silent, though the server in charge may count on it
-    /// or never knew better than that it lives: it is told at once.
-    pub(super) fn withdraw_showing(&mut self) {
-        if self.up().is_none() {
-            return;
-        }
-        let now_ms = self.now_ms;
-        let Some(present) = &mut self.present else { return };
-        let counted_on = match present.phase {
-            Phase::Asked { .. } => present.told_showing,
-            Phase::Answered => present.cared_for_by.is_some(),
-            Phase::Wanted { .. } | Phase::Stopped(_) => false,
-        };
-        if counted_on {
-            present.phase = Phase::Wanted { at_ms: now_ms };
         }
     }
 

@@ -19,6 +19,7 @@ use super::control::Target;
 use super::jitter::Jitter;
 use super::{Action, Connection, Logged};
 use afterglow_wire::control::Server;
+use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::ServerName;
 use std::net::SocketAddrV4;
 
@@ -158,7 +159,10 @@ impl Connection {
 
     pub(super) fn attempt_failed(&mut self, target: &Target) {
         let failures = self.search.candidates.failures(target.address) + 1;
-        let wait_ms = self.jitter.spread_wait_ms(failures, RETRY_MS_MAX);
+        let wait_ms = match self.config.guards.make(Guard::SearchGoesOn) {
+            true => self.jitter.spread_wait_ms(failures, RETRY_MS_MAX),
+            false => u64::from(u32::MAX),
+        };
         self.search.candidates.failed(target.address, self.now_ms + wait_ms);
     }
 

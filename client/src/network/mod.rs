@@ -24,6 +24,7 @@ use afterglow_link::quic::{LinkError, Liveness, connect, opening_endpoint};
 use afterglow_link::tls::{Accept, client_config};
 use afterglow_wire::control::ToServer;
 use afterglow_wire::display::ToSession;
+use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::GroupId;
 use afterglow_wire::{control, display};
 use discovery::Discovery;
@@ -202,6 +203,7 @@ async fn run(
         pseudo_offered: token == Choice::Card,
         insert_base: state.reserve_inserts()?,
         jitter_seed: seed,
+        guards: Guards::ALL,
     });
     let (control_events, control) = mpsc::channel(64);
     let (display_events, display) = mpsc::channel(16);

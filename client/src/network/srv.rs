@@ -54,12 +54,15 @@ fn service_names(search: &[Name], domain: Option<&Name>) -> Vec<Name> {
     for domain in search.iter().chain(domain) {
         // A search list may hold the root, which has no such record.
         let name = Name::from_ascii(SERVICE).and_then(|name| name.append_domain(domain));
-        if let Ok(name) = name
+        if let Ok(mut name) = name
             && !domain.is_root()
-            && !names.contains(&name)
             && names.len() < DOMAINS_MAX
         {
-            names.push(name);
+            // It is whole: the search list is not to be added once more.
+            name.set_fqdn(true);
+            if !names.contains(&name) {
+                names.push(name);
+            }
         }
     }
     names
@@ -132,7 +135,7 @@ mod tests {
     #[test]
     fn each_domain_is_asked_once_and_the_root_never() {
         let name = |text: &str| Name::from_ascii(text).unwrap();
-        let search = [name("a.example."), name("."), name("b.example.")];
+        let search = [name("a.example."), name("."), name("b.example")];
         let names = service_names(&search, Some(&name("a.example.")));
         let texts: Vec<String> = names.iter().map(Name::to_utf8).collect();
         assert_eq!(texts, ["_afterglow._udp.a.example.", "_afterglow._udp.b.example."]);

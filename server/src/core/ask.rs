@@ -90,22 +90,39 @@ impl ServerCore {
                 let confirmed = Ok(Confirmed::Right(connection));
                 self.answer_course(course, Answer::Confirmed(confirmed));
             }
-            StoreAnswer::Down => self.answer_course(course, Answer::Confirmed(Err(Down))),
+            StoreAnswer::Down => {
+                let confirmed = self.unanswered(copy);
+                self.answer_course(course, Answer::Confirmed(confirmed));
+            }
             _ => self.ask_store(Asker::Confirm(course, copy), StoreOperation::Session(copy.0)),
         }
     }
 
     /// What the session's row says about a copy.
     pub(super) fn judged(&mut self, copy: CopyId, answer: StoreAnswer) -> Result<Confirmed, Down> {
-        let row = row_of(answer)?;
+        let Ok(row) = row_of(answer) else { return self.unanswered(copy) };
         let confirmed = judge(row.as_deref(), copy.1);
-        if let Confirmed::Right(connection) = confirmed {
-            self.table.counted(copy.0, copy.1, connection);
+        match confirmed {
+            Confirmed::Right(connection) => self.table.counted(copy.0, copy.1, connection),
+            // Whoever asked may have gone; what was learnt counts all the same.
+            Confirmed::Superseded(newer) => self.note_seen(copy.0, newer),
+            Confirmed::Unknown => {}
         }
         Ok(confirmed)
     }
 
-    /// Lower copies of the session on this host are stale.
+    /// The store did not answer about a copy. Meanwhile it may have been
+    /// learnt otherwise that the copy is older than the session.
+    fn unanswered(&self, copy: CopyId) -> Result<Confirmed, Down> {
+        let known = self.table.get(copy.0, copy.1);
+        match known.is_some_and(|known| known.stale) {
+            true => Ok(Confirmed::Superseded(copy.1.next())),
+            false => Err(Down),
+        }
+    }
+
+    /// Lower copies of the session on this host are stale. A DTU that still
+    /// shows one asks again, and is led to the newer.
     pub(super) fn note_seen(&mut self, session: SessionId, epoch: Epoch) {
         for stale in self.table.known_elsewhere(session, epoch) {
             self.log(Level::Warn, || {
@@ -115,6 +132,7 @@ impl ServerCore {
                     stale.epoch
                 )
             });
+            self.lead_away((session, stale.epoch));
         }
     }
 }

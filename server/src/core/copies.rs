@@ -1,13 +1,17 @@
 //! The sessions on this host, and what the store hears of them.
 
 use super::ask::Asker;
-use super::{CopyId, Due, Level, ServerCore, StoreAnswer, StoreOperation};
+use super::{Action, CopyId, Due, Level, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Confirmed, Down};
-use afterglow_wire::local::Status;
+use afterglow_wire::local::{DetachDtu, Status, ToKeeper};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// How often the store is told again, in milliseconds.
 const STORE_AGAIN_MS: u64 = 1_000;
+/// How often the store is asked whether a copy that runs here is still the
+/// session, in milliseconds: it may have been taken over while this host was
+/// cut off, and nobody else tells.
+const CHECK_MS: u64 = 5_000;
 
 impl ServerCore {
     /// A keeper that we did not start: it has to prove that its copy is still
@@ -19,12 +23,36 @@ impl ServerCore {
             format!("found session {:?} epoch {} running", status.session, status.epoch)
         });
         self.ask_store(Asker::Found(copy), StoreOperation::Session(copy.0));
+        self.check_later(copy);
+    }
+
+    /// Asks the store every now and then whether a copy is still the session.
+    pub(super) fn check_later(&mut self, (session, epoch): CopyId) {
+        self.at(self.now.steady_ms + CHECK_MS, Due::Check(session, epoch));
+    }
+
+    pub(super) fn check_copy(&mut self, copy: CopyId) {
+        if self.table.get(copy.0, copy.1).is_some_and(|known| !known.stale) {
+            self.ask_store(Asker::Seen(copy), StoreOperation::Session(copy.0));
+            self.check_later(copy);
+        }
     }
 
     pub(super) fn keeper_status(&mut self, status: &Status) {
         let endpoint = SocketAddrV4::new(self.config.group.advertise, status.port);
         let hash = self.config.key.token_hash(&status.token);
         self.table.status(status, endpoint, hash);
+        self.lead_away((status.session, status.epoch));
+    }
+
+    /// A DTU that shows a stale copy is detached from it: it asks again, and
+    /// is led to the session.
+    pub(super) fn lead_away(&mut self, (session, epoch): CopyId) {
+        let stale = self.table.get(session, epoch).filter(|known| known.stale);
+        if let Some(dtu) = stale.and_then(|known| known.shown_on) {
+            let message = ToKeeper::Detach(DetachDtu { dtu, insert: u64::MAX });
+            self.actions.push(Action::TellKeeper { session, epoch, message });
+        }
     }
 
     /// The host has another address: the sessions on it are told of anew.

@@ -282,7 +282,9 @@ impl ServerCore {
 
     fn prepare(&mut self, id: CourseId, row: &SessionRow) {
         let copy = (row.id, row.epoch.next());
-        if self.prepared.len() >= PREPARED_MAX || self.prepared.contains_key(&copy) {
+        // Another insert's course may have it made ready, or started, already.
+        let known = self.prepared.contains_key(&copy) || self.table.get(copy.0, copy.1).is_some();
+        if known || self.prepared.len() >= PREPARED_MAX {
             return;
         }
         let Some(screen) = self.courses.get(&id).map(|course| course.screen.clone()) else {

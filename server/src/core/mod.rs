@@ -73,6 +73,8 @@ enum Due {
     Start(SessionId, Epoch),
     /// The store is to be told again where a copy is.
     Endpoint(SessionId, Epoch),
+    /// The store is to be asked again whether a copy is still the session.
+    Check(SessionId, Epoch),
 }
 
 /// One copy of a session.
@@ -236,6 +238,7 @@ impl ServerCore {
                 Due::Course(course) => self.course_is_due(course, at_ms),
                 Due::Start(session, epoch) => self.start_is_due((session, epoch)),
                 Due::Endpoint(session, epoch) => self.note_endpoint((session, epoch)),
+                Due::Check(session, epoch) => self.check_copy((session, epoch)),
             }
         }
         if self.next_alive_ms <= now_ms && !self.links.is_empty() {

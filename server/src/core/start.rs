@@ -9,6 +9,7 @@ use super::course::CourseId;
 use super::{Action, CopyId, Due, Level, Screen, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Answer, Down};
 use crate::store::SessionRow;
+use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{Epoch, SessionId, Token, hex};
 use std::net::SocketAddrV4;
 
@@ -100,8 +101,10 @@ impl ServerCore {
         if let Some(course) = self.courses.get_mut(&course) {
             course.starts(row.id, row.epoch);
         }
-        // What was made ready for it is kept for it.
+        // What was made ready for it is kept for it, whoever wanted it made
+        // ready: another insert's course must not give it up later.
         self.discard_prepared(course, Some(copy));
+        self.prepared.remove(&copy);
         let (phase, waiting) = (Phase::Noting(course), Vec::new());
         self.starts.insert(copy, Start { row, screen, phase, waiting });
         self.ask_store(Asker::Begin(copy), operation);
@@ -115,6 +118,9 @@ impl ServerCore {
         let is_new = copy.1 == Epoch::FIRST;
         let noted = match answer {
             StoreAnswer::Done(done) => Ok(done.then_some(start.row.connection)),
+            StoreAnswer::Count(None) if !self.config.guards.make(Guard::CompareAndSet) => {
+                Ok(Some(start.row.connection + 1))
+            }
             StoreAnswer::Count(count) => Ok(count),
             StoreAnswer::Row(_) | StoreAnswer::Down => Err(Down),
         };
@@ -173,6 +179,7 @@ impl ServerCore {
                 let endpoint = SocketAddrV4::new(self.config.group.advertise, port);
                 start.phase = Phase::Placing(endpoint);
                 self.table.verify(session, epoch);
+                self.check_later(copy);
                 self.log(Level::Info, || {
                     format!("session {session:?} epoch {epoch} runs at {endpoint}")
                 });

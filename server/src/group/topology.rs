@@ -309,7 +309,10 @@ impl Host {
             return if speaks_now { Heard::Twin(self.address) } else { Heard::Nothing };
         }
         let by = self.message.seq - message.seq;
-        let fresh = message.time_ms.saturating_add(LATE_MS) >= self.message.time_ms;
+        // It was sent before the last one, so its clock is not ahead either;
+        // it can be if the clock went back since, and then it is a replay.
+        let fresh = message.time_ms.saturating_add(LATE_MS) >= self.message.time_ms
+            && message.time_ms <= self.message.time_ms;
         if (1..=LATE_SEQS).contains(&by) && message.part.0 == 1 && fresh {
             let bit = 1u64 << (by - 1);
             if self.seqs_heard & bit == 0 {

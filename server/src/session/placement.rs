@@ -249,14 +249,16 @@ impl Placement {
             epoch: copy.epoch,
             host: self.me.clone(),
             endpoint,
-            connection: 0,
+            // What the store counts is not less than what we know: it may
+            // have been away while we counted.
+            connection: copy.connection + u64::from(self.counted.is_none()),
             origin: Origin::Existing,
             notice: String::new(),
         };
         // Without the store a copy of our own is good if we know that it was
         // not taken over; the count then goes on from what we know.
-        let unconfirmed = copy.connection + u64::from(self.counted.is_none());
-        self.confirm(attachment, copy.verified.then_some(unconfirmed))
+        let unconfirmed = copy.verified.then_some(attachment.connection);
+        self.confirm(attachment, unconfirmed)
     }
 
     fn confirm(&mut self, attachment: Attachment, unconfirmed: Option<u64>) -> Step {
@@ -298,7 +300,7 @@ impl Placement {
             (Err(Down), Some(connection)) => connection,
             (Err(Down), None) => return self.wait_for_store(),
         };
-        attachment.connection = self.counted.unwrap_or(connection);
+        attachment.connection = self.counted.unwrap_or(connection.max(attachment.connection));
         Act::Attach(attachment).into()
     }
 

@@ -8,6 +8,7 @@ use afterglow_wire::display::{
     ALIVE_EVERY_MS, AttachDisplay, Attached, DetachReason, Detached, DisplayAlive, FromSession,
     Input, InputDone, ProbeAnswer, ToSession,
 };
+use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::local::{Clocks, ToKeeper};
@@ -38,6 +39,8 @@ pub struct About {
     pub verifier: TicketVerifier,
     /// The X server's largest size.
     pub size_max: Size,
+    /// Which checks are made; all, but in a simulation that has to notice.
+    pub guards: Guards,
 }
 
 /// Two clocks: one that only goes forward, and the time of day.
@@ -287,19 +290,20 @@ impl Core {
         }
         let ticket = match self.check_ticket(dtu, &attach, now) {
             Ok(ticket) => ticket,
-            Err(why) => {
+            Err((reason, why)) => {
                 let log = format!("ticket refused: {why}");
-                self.close(link, DetachReason::TicketRefused, &why, log);
+                self.close(link, reason, &why, log);
                 return;
             }
         };
         let resumes = self.resumes(dtu, &ticket);
         self.displace(dtu, &attach.dtu_name);
         let number = self.next_number();
+        let connection = self.last.map_or(0, |last| last.connection).max(ticket.connection);
         let attachment = Attachment {
             number,
             dtu,
-            connection: ticket.connection,
+            connection,
             insert: ticket.insert,
             state: AttachmentState::Shown,
         };
@@ -340,30 +344,40 @@ impl Core {
         dtu: DtuId,
         attach: &AttachDisplay,
         now: Now,
-    ) -> Result<Ticket, String> {
+    ) -> Result<Ticket, (DetachReason, String)> {
         let clocks = &self.clocks;
         let ticket = attach
             .ticket
             .open(&self.about.verifier, dtu, now.wall_ms, |issuer| clocks.ahead_ms(issuer))
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| (DetachReason::TicketRefused, error.to_string()))?;
         let about = &self.about;
         let removed = self.removed.iter().find(|(removed, _)| *removed == dtu);
+        let ordered = about.guards.make(Guard::SessionOrder);
+        let ends = about.guards.make(Guard::SessionRemoveEndsInsert);
         let why = if ticket.permit != Permit::Attach {
             "the ticket is not for attaching to a session"
         } else if ticket.session != about.session || ticket.token != about.token {
             "the ticket is for another session"
-        } else if ticket.epoch != about.epoch {
+        } else if ordered && ticket.epoch != about.epoch {
             "the ticket is for another copy of this session"
-        } else if self.last.is_some_and(|last| ticket.connection < last.connection) {
+        } else if let Some(last) = self.last
+            && ordered
+            && is_older(&ticket, &last)
+        {
+            // Another DTU that came later has it. Asking again leads nowhere:
+            // a resumed insert keeps its count of connections.
+            if last.dtu != dtu {
+                return Err((DetachReason::Elsewhere, "another screen".to_owned()));
+            }
             "the session was connected elsewhere since the ticket was made"
-        } else if removed.is_some_and(|(_, insert)| ticket.insert <= *insert) {
+        } else if ends && removed.is_some_and(|(_, insert)| ticket.insert <= *insert) {
             "the token was removed since the ticket was made"
         } else if !self.used.take(ticket.nonce, now.wall_ms) {
             "the ticket was used before"
         } else {
             return Ok(ticket);
         };
-        Err(why.to_owned())
+        Err((DetachReason::TicketRefused, why.to_owned()))
     }
 
     /// Where this DTU's input goes on, if its last attachment was the last of
@@ -500,6 +514,16 @@ impl Core {
         self.peers.remove(&link);
         let farewell = Some(Detached { reason, text: text.to_owned() });
         self.actions.push_back(Action::Close { link, farewell, why });
+    }
+}
+
+/// True if the ticket is for an insert before that of the last attachment. A
+/// DTU numbers its own inserts; those of two DTUs are ordered by the session's
+/// count of connections, which may lag behind while the store is away.
+fn is_older(ticket: &Ticket, last: &Attachment) -> bool {
+    match ticket.dtu == last.dtu {
+        true => ticket.insert < last.insert,
+        false => ticket.connection < last.connection,
     }
 }
 

@@ -30,6 +30,7 @@ fn about() -> About {
         token: "soft.anna".parse().unwrap(),
         verifier: key().ticket_signer().verifier(),
         size_max: Size::new(1920, 1080).unwrap(),
+        guards: Guards::ALL,
     }
 }
 
@@ -128,13 +129,13 @@ fn an_older_connection_does_not_come_back() {
     let mut core = core();
     attach(&mut core, 1, ONE, &ticket(ONE, 1, 5));
     let actions = attach(&mut core, 2, TWO, &ticket(TWO, 9, 4));
-    assert_eq!(closed(&actions), Some((2, Some(DetachReason::TicketRefused))));
+    assert_eq!(closed(&actions), Some((2, Some(DetachReason::Elsewhere))));
     // Also not with a new worker, which hears of it from the keeper.
     let last = core.last;
     let mut core = Core::new(about(), Clocks::default(), last, None, NOW);
     drain(&mut core);
     let actions = attach(&mut core, 1, TWO, &ticket(TWO, 9, 4));
-    assert_eq!(closed(&actions), Some((1, Some(DetachReason::TicketRefused))));
+    assert_eq!(closed(&actions), Some((1, Some(DetachReason::Elsewhere))));
     let actions = attach(&mut core, 2, TWO, &ticket(TWO, 9, 6));
     assert_eq!(attached(&actions).attachment, 2);
 }

@@ -12,6 +12,7 @@ use afterglow_link::quic::{Liveness, accepting_endpoint};
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
 use afterglow_link::tls;
 use afterglow_wire::display::{ALPN, FromSession};
+use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::GroupId;
 use afterglow_wire::trust::TicketVerifier;
 use anyhow::{Context as _, bail};
@@ -145,6 +146,7 @@ impl Ready {
             token: spec.token,
             verifier: TicketVerifier(spec.ticket_key),
             size_max: spec.size_max,
+            guards: Guards::ALL,
         };
         let began = Instant::now();
         let core = Core::new(about, spec.clocks, last, position, now(began));

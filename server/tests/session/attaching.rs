@@ -42,7 +42,7 @@ async fn only_the_right_ticket_attaches_and_only_once() {
     let shown = session.try_attach(&dtu, used.clone()).await.unwrap();
     let wrong: [(&str, Ticket); 8] = [
         ("used before", used),
-        ("connected elsewhere", Ticket { connection: 0, ..good() }),
+        ("connected elsewhere", Ticket { insert: 0, ..good() }),
         ("another session", Ticket { session: SessionId([1; 16]), ..good() }),
         ("another copy", Ticket { epoch: Epoch(2), ..good() }),
         (

@@ -108,6 +108,7 @@ impl Dtu {
             pseudo_offered: true,
             insert_base: 100,
             jitter_seed: 1,
+            guards: afterglow_wire::guard::Guards::ALL,
         };
         change(&mut config);
         let mut dtu = Dtu {

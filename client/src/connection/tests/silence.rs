@@ -180,6 +180,25 @@ fn a_silent_server_without_another_is_given_up_in_time() {
     assert_eq!(dtu.picture(), Picture::Live);
 }
 
+#[test]
+fn a_lone_server_that_was_only_late_keeps_its_link() {
+    let mut dtu = Dtu::configured(|_| ());
+    dtu.found("mud");
+    dtu.greet("mud");
+    let link = dtu.control;
+    for stall_ms in [400, 700, 900] {
+        dtu.pass(31_000, true);
+        dtu.pass(stall_ms, false);
+        assert!(dtu.badge().is_none() && dtu.connection.up().is_none(), "{stall_ms}");
+    }
+    dtu.pass(100, true);
+    assert_eq!((dtu.logged("connected"), dtu.control), (1, link));
+    // One that was started again is found at its address.
+    until(&mut dtu, false, |dtu| dtu.control != link);
+    dtu.greet("mud");
+    assert_eq!((dtu.logged("connected"), dtu.logged("server_lost")), (2, 1));
+}
+
 /// When words that are said every 100 ms arrive over a stream: each is late
 /// by up to `jitter_ms`, lost ones are sent again after 250 to 550 ms, and
 /// none overtakes another.
