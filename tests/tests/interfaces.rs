@@ -55,6 +55,7 @@ fn a_desktop_unit_on_one_network_is_not_sent_where_it_cannot_go() -> Result<()> 
     dtu.events.wait_after(mark, "server_lost", |_| true)?;
     let connected = dtu.events.wait_after(mark, "connected", |_| true)?;
     ensure!(connected.text("server") != Some(&lost), "{connected:?}");
+    dtu.events.wait_after(mark, "detached", |_| true)?;
     site.lan()?.mend(&node.interfaces()[1])?;
     let again = dtu.events.wait_after(mark, "attached", |_| true)?;
     ensure!((again.text("host"), again.number("epoch")) == (Some(&*lost), Some(1)), "{again:?}");
