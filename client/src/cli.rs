@@ -15,10 +15,22 @@ pub const CONTROL_PORT: u16 = 7010;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "afterglow", version, max_term_width = 100)]
 pub struct Cli {
-    /// A server to connect to; may be given several times. Without it, servers
-    /// are searched for on the local network.
+    /// A server to connect to; may be given several times. Without it, and when
+    /// none of them can be reached, servers are searched for: in the site's
+    /// DNS (SRV record _afterglow._udp), in the DHCP lease (option 224), on the
+    /// local network.
     #[arg(long = "server", value_name = "HOST[:PORT]")]
     pub servers: Vec<ServerAddress>,
+
+    /// The port of the servers' group messages, where the local network is
+    /// asked for servers and listened to.
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = afterglow_wire::group::PORT,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
+    pub group_port: u16,
 
     /// Where the token comes from: a smart card, this DTU's own key, or a card
     /// in software that Ctrl+Alt+Shift+C inserts and removes.
@@ -140,6 +152,8 @@ mod tests {
             "mud",
             "--server",
             "10.0.0.7:7020",
+            "--group-port",
+            "7109",
             "--token",
             "soft:ann",
             "--reader",
@@ -161,6 +175,7 @@ mod tests {
         .unwrap();
         let servers: Vec<_> = cli.servers.iter().map(ToString::to_string).collect();
         assert_eq!(servers, ["mud:7010", "10.0.0.7:7020"]);
+        assert_eq!(cli.group_port, 7109);
         assert_eq!(cli.token, Choice::Soft("soft.ann".parse().unwrap()));
         assert_eq!(cli.size, Size::new(800, 600));
         assert_eq!(cli.group.unwrap().to_string(), "0123456789abcdef".repeat(4));
@@ -174,6 +189,7 @@ mod tests {
         for words in [
             ["--server", "mud:0"],
             ["--server", "[::1]:7010"],
+            ["--group-port", "0"],
             ["--token", "soft:"],
             ["--token", "nfc"],
             ["--size", "0x0"],

@@ -22,7 +22,8 @@ const LINES_WAITING_MAX: usize = 4096;
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are the log's format, told in the documentation")]
 pub enum Event {
-    /// A server is known: by the command line, an answer, the group, or memory.
+    /// A server is known: `via` is listed, dns, dhcp, group, answer, remembered
+    /// or heard.
     ServerFound { server: Option<String>, address: String, via: &'static str },
     /// A control link is up and the server has greeted.
     Connected { server: String, address: String },
@@ -49,6 +50,10 @@ pub enum Event {
     SessionEnded { text: String },
     /// The token went.
     Removed { insert: u64 },
+    /// A link is silent for longer than its limit. Nothing is lost yet.
+    Suspected { link: &'static str, server: String, silent_ms: u64, limit_ms: u64 },
+    /// A suspected link spoke again.
+    FalseAlarm { link: &'static str, server: String, silent_ms: u64, limit_ms: u64 },
     /// A control link is lost.
     ServerLost { server: String, silent_ms: u64, display_alive: bool },
     /// A server sent the DTU to another.

@@ -44,6 +44,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let options = network::Options {
         servers: cli.servers.iter().map(ToString::to_string).collect(),
         group: cli.group,
+        group_port: cli.group_port,
         token: cli.token,
         reader: cli.reader,
         dtu_name: host_name(),

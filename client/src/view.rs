@@ -93,6 +93,9 @@ pub enum Panel {
     ServerSilent {
         /// The host.
         host: ServerName,
+        /// The server that is tried in its place, or its address as long as
+        /// that is all we know.
+        trying: Option<String>,
         /// Since how long.
         for_ms: u64,
     },

@@ -88,7 +88,7 @@ impl Network {
         address.to_bits() & self.mask == self.address & self.mask
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (address, bits) = text.split_once('/')?;
         let (address, bits): (Ipv4Addr, u32) = (address.parse().ok()?, bits.parse().ok()?);
         let mask = u32::MAX.checked_shl(32u32.checked_sub(bits)?).unwrap_or(0);

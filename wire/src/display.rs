@@ -15,6 +15,9 @@ use bytes::BytesMut;
 
 /// The protocol's name in the TLS handshake.
 pub const ALPN: &[u8] = b"afterglow-display/1";
+/// How often a session says [`DisplayAlive`] to the DTU that shows it, in
+/// milliseconds.
+pub const ALIVE_EVERY_MS: u64 = 100;
 
 wire_messages! {
     /// From the DTU (or a server that probes) to the session.
@@ -51,6 +54,8 @@ wire_messages! {
         4 => Detached(Detached),
         /// The session is there.
         5 => ProbeAnswer(ProbeAnswer),
+        /// The session lives, also while its picture stands still.
+        6 => Alive(DisplayAlive),
     }
 }
 
@@ -226,5 +231,16 @@ wire_struct! {
         pub epoch: Epoch,
         /// The DTU that shows it, if one does.
         pub shown_on: Option<DtuId>,
+    }
+}
+
+wire_struct! {
+    /// The session lives. Said every [`ALIVE_EVERY_MS`] to the DTU that shows
+    /// it, so that a picture which stands still can be told from a lost host.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct DisplayAlive {
+        /// Counts up by one in each attachment, from 1; one that could not be
+        /// sent is left out.
+        pub seq: u64,
     }
 }

@@ -1,15 +1,24 @@
-//! The control link: open, greet, suspect, lose.
+//! The control link in use: keep, suspect, lose.
+//!
+//! Silence makes the link suspected, and nothing more: the user sees a badge,
+//! and another server is looked for. If the server speaks again before one is
+//! found, all goes on as before. The link is given up when another server has
+//! greeted, when it is closed, or after [`GIVEN_UP_MS`].
 
-use super::{Action, Connection, LinkId, Logged, OPEN_TIMEOUT_MS, SUSPECT_AFTER_MS};
-use afterglow_wire::control::{Hello, Remove, ToDtu, ToServer, VERSION, Welcome};
+use super::attempts::Attempt;
+use super::suspicion::Suspicion;
+use super::{Action, Connection, LinkId, Logged};
+use afterglow_wire::control::{Remove, ToDtu, ToServer};
 use afterglow_wire::ids::{GroupId, ServerName};
 use std::net::SocketAddrV4;
 
-/// By how much a suspicion may come late before it is our own process that
-/// stood still, and the server gets another chance to be heard.
-const STALL_MS: u64 = 300;
-/// However rarely a server promises to speak, it is suspected after this.
-const SILENCE_MS_MAX: u64 = 10_000;
+/// After this silence a suspected link is closed, also if no other server is
+/// there. The link's own timeout is as long.
+const GIVEN_UP_MS: u64 = 3_000;
+
+/// Before this silence no second link is opened to the very server that is
+/// silent: mostly it is only late, and then the first one tells.
+const SAME_SERVER_MS: u64 = 1_000;
 
 /// Where a link goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,17 +27,12 @@ pub(super) struct Target {
     pub(super) server: Option<ServerName>,
 }
 
-/// The control link.
-#[derive(Debug)]
-pub(super) enum Control {
-    /// There is none.
-    Down,
-    /// It is being opened.
-    Opening { link: LinkId, target: Target, deadline_ms: u64 },
-    /// It is open; the server has to greet.
-    Greeting { link: LinkId, target: Target, group: GroupId, server: ServerName, deadline_ms: u64 },
-    /// It is in use.
-    Up(Up),
+/// The control link in use, if there is one, and those that may take its
+/// place.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    pub(super) up: Option<Up>,
+    pub(super) attempts: Vec<Attempt>,
 }
 
 /// A control link in use.
@@ -38,203 +42,143 @@ pub(super) struct Up {
     pub(super) address: SocketAddrV4,
     pub(super) group: GroupId,
     pub(super) server: ServerName,
-    /// When the server last said anything.
-    heard_ms: u64,
-    /// How long it may be silent.
-    silence_ms_max: u64,
+    pub(super) suspicion: Suspicion,
+    /// It has been silent for too long.
+    pub(super) suspected: bool,
 }
 
 impl Control {
-    /// The link's number, if there is a link.
-    pub(super) fn link(&self) -> Option<LinkId> {
-        match self {
-            Control::Down => None,
-            Control::Opening { link, .. } | Control::Greeting { link, .. } => Some(*link),
-            Control::Up(up) => Some(up.link),
-        }
+    /// The addresses that are being tried.
+    pub(super) fn tried(&self) -> Vec<SocketAddrV4> {
+        self.attempts.iter().map(|attempt| attempt.target.address).collect()
+    }
+
+    /// The numbers of all links that there are.
+    fn links(&self) -> impl Iterator<Item = LinkId> {
+        let up = self.up.iter().map(|up| up.link);
+        up.chain(self.attempts.iter().map(|attempt| attempt.link))
     }
 }
 
 impl Connection {
-    /// The control link, if it is in use.
+    /// The control link, if it is in use and not suspected.
     pub(super) fn up(&self) -> Option<&Up> {
-        match &self.control {
-            Control::Up(up) => Some(up),
-            Control::Down | Control::Opening { .. } | Control::Greeting { .. } => None,
-        }
+        self.control.up.as_ref().filter(|up| !up.suspected)
     }
 
-    /// Sends on the control link, if it is in use.
+    /// Sends on the control link, if it is in use and not suspected.
     pub(super) fn send_control(&mut self, message: impl Into<ToServer>) -> bool {
         let Some(link) = self.up().map(|up| up.link) else { return false };
         self.act(Action::SendControl { link, message: message.into() });
         true
     }
 
-    /// The only group that may be spoken to, if it is settled: the one that
-    /// the user named, or the one that knows of the token that is in.
-    fn only_group(&self) -> Option<GroupId> {
-        self.config.group.or_else(|| self.present.as_ref()?.group)
+    /// Tells that a token went, also where nobody may hear it. True if it was
+    /// told to somebody who answers.
+    pub(super) fn tell_removed(&mut self, insert: u64) -> bool {
+        let Some(up) = &self.control.up else { return false };
+        let (link, suspected) = (up.link, up.suspected);
+        self.act(Action::SendControl { link, message: Remove { insert }.into() });
+        !suspected
     }
 
-    fn is_trusted(&self, group: GroupId) -> bool {
-        self.config.group == Some(group) || self.trusted.contains(&group)
-    }
-
-    pub(super) fn open_control(&mut self, target: Target) {
-        let link = self.new_link();
-        let (address, group) = (target.address, self.only_group());
-        self.act(Action::OpenControl { link, address, group });
-        let deadline_ms = self.now_ms + OPEN_TIMEOUT_MS;
-        self.control = Control::Opening { link, target, deadline_ms };
-    }
-
-    pub(super) fn control_opened(&mut self, link: LinkId, group: GroupId, server: ServerName) {
-        let target = match &self.control {
-            Control::Opening { link: opening, target, .. } if *opening == link => target.clone(),
-            _ => return,
-        };
-        self.search.found(target.address, Some(server.clone()), super::Via::Remembered);
-        if self.only_group().is_some_and(|only| only != group) {
-            self.close_control("another group");
-            return self.refuse_server(&target, Some(&server));
-        }
-        if !self.is_trusted(group) {
-            return self.meet_group(group, server, target.address);
-        }
-        if let Some(present) = &mut self.present {
-            present.unreachable.retain(|name| *name != server);
-        }
-        let hello = Hello { version: VERSION, dtu_name: self.config.dtu_name.clone() };
-        self.act(Action::SendControl { link, message: hello.into() });
-        let deadline_ms = self.now_ms + OPEN_TIMEOUT_MS;
-        self.control = Control::Greeting { link, target, group, server, deadline_ms };
-    }
-
-    /// Nothing is said to a server of an unknown group before the user agrees.
-    fn meet_group(&mut self, group: GroupId, server: ServerName, address: SocketAddrV4) {
-        self.close_control("the group is not known");
-        self.search.hold(address);
-        if self.distrusted.contains(&group) || self.meeting.is_some() {
-            return;
-        }
-        self.log(Logged::FirstMeeting { server: server.to_string(), group: group.to_string() });
-        self.meeting = Some((group, server, address));
-    }
-
-    pub(super) fn trust_group(&mut self) {
-        let Some((group, _, address)) = self.meeting.take() else { return };
-        self.trusted.push(group);
-        self.act(Action::RememberGroup(group));
-        self.search.release(Some(address));
-    }
-
-    pub(super) fn refuse_group(&mut self) {
-        let Some((group, server, _)) = self.meeting.take() else { return };
-        self.distrusted.push(group);
-        self.search.trouble = Some(format!("you did not trust the group of {server}"));
-        self.search.release(None);
-    }
-
-    fn close_control(&mut self, reason: &'static str) {
-        if let Some(link) = self.control.link() {
+    /// Closes everything that there is.
+    pub(super) fn close_all_control(&mut self, reason: &'static str) {
+        let links: Vec<LinkId> = self.control.links().collect();
+        for link in links {
             self.act(Action::CloseControl { link, reason });
         }
-        self.control = Control::Down;
-    }
-
-    pub(super) fn control_failed(&mut self, link: LinkId, why: &str, other_group: bool) {
-        let target = match &self.control {
-            Control::Opening { link: opening, target, .. } if *opening == link => target.clone(),
-            _ => return,
-        };
-        self.control = Control::Down;
-        if other_group {
-            return self.refuse_server(&target, None);
-        }
-        self.give_up(&target, why);
-    }
-
-    /// The server belongs to another group than the only one accepted.
-    fn refuse_server(&mut self, target: &Target, server: Option<&ServerName>) {
-        let who = match server.or(target.server.as_ref()) {
-            Some(name) => format!("{name} ({})", target.address),
-            None => target.address.to_string(),
-        };
-        let given = match self.config.group {
-            Some(_) => "than the one given with --group",
-            None => "than your session",
-        };
-        let text = format!("{who} belongs to another group {given}");
-        let logged = Logged::Refused { server: who, code: "other_group", text: text.clone() };
-        // Once for each time that this server failed would fill the log.
-        if self.search.failures(target.address) == 0 {
-            self.log(logged);
-        }
-        self.search.trouble = Some(text);
-        self.attempt_failed(target);
-        self.unreachable(target.server.clone());
-    }
-
-    fn give_up(&mut self, target: &Target, why: &str) {
-        let who = match &target.server {
-            Some(name) => format!("{name} ({})", target.address),
-            None => target.address.to_string(),
-        };
-        self.search.trouble = Some(format!("{who}: {why}"));
-        self.attempt_failed(target);
-        self.unreachable(target.server.clone());
-    }
-
-    pub(super) fn control_closed(&mut self, link: LinkId, why: &str) {
-        match &self.control {
-            Control::Opening { link: opening, target, .. }
-            | Control::Greeting { link: opening, target, .. }
-                if *opening == link =>
-            {
-                let target = target.clone();
-                self.control = Control::Down;
-                self.give_up(&target, why);
-            }
-            Control::Up(up) if up.link == link => self.control_lost(why),
-            _ => {}
-        }
-    }
-
-    /// The server that was in charge does not answer any more, or took leave.
-    fn control_lost(&mut self, why: &str) {
-        let Control::Up(up) = std::mem::replace(&mut self.control, Control::Down) else { return };
-        let display_alive = self.is_live();
-        self.log(Logged::ServerLost {
-            server: up.server.to_string(),
-            silent_ms: self.now_ms.saturating_sub(up.heard_ms),
-            display_alive,
-        });
-        self.lost_server = Some((up.server.clone(), self.now_ms));
-        self.search.begin(self.now_ms);
-        self.give_up(&Target { address: up.address, server: Some(up.server) }, why);
-        self.ask_again_elsewhere();
+        self.control = Control::default();
     }
 
     /// Leaves the control link for a redirect's target.
     pub(super) fn leave_control(&mut self) {
-        self.search.begin(self.now_ms);
-        self.close_control("redirected");
+        self.search.begin(self.now_ms, &mut self.jitter);
+        self.close_all_control("redirected");
+    }
+
+    pub(super) fn control_closed(&mut self, link: LinkId, why: &str) {
+        if self.control.up.as_ref().is_some_and(|up| up.link == link) {
+            self.control_lost(why);
+        } else {
+            self.attempt_closed(link, why);
+        }
+    }
+
+    /// The server in charge is silent: another one is looked for.
+    fn suspect_control(&mut self) {
+        let now_ms = self.now_ms;
+        let Some(up) = &mut self.control.up else { return };
+        up.suspected = true;
+        let (address, server) = (up.address, up.server.clone());
+        let (silent_ms, limit_ms) = (up.suspicion.silent_ms(now_ms), up.suspicion.limit_ms());
+        let heard_ms = up.suspicion.heard_ms();
+        self.log(Logged::Suspected {
+            link: "control",
+            server: server.to_string(),
+            silent_ms,
+            limit_ms,
+        });
+        self.lost_server = Some((server.clone(), heard_ms));
+        self.search.begin(now_ms, &mut self.jitter);
+        self.give_up(&Target { address, server: Some(server) }, "it does not answer any more");
+        self.search.candidates.wait(address, heard_ms + SAME_SERVER_MS);
+    }
+
+    /// The server speaks: if it was suspected, it is in charge as before.
+    fn control_heard(&mut self) {
+        let now_ms = self.now_ms;
+        let Some(up) = &mut self.control.up else { return };
+        let silent_ms = up.suspicion.silent_ms(now_ms);
+        up.suspicion.heard(now_ms);
+        if !std::mem::take(&mut up.suspected) {
+            return;
+        }
+        let (address, server) = (up.address, up.server.clone());
+        let limit_ms = up.suspicion.limit_ms();
+        self.close_attempts("the server answers again");
+        self.search.candidates.reached(address);
+        self.search.trouble = None;
+        if let Some(present) = &mut self.present {
+            present.unreachable.retain(|name| *name != server);
+        }
+        let server = server.to_string();
+        self.log(Logged::FalseAlarm { link: "control", server, silent_ms, limit_ms });
+        if let Some(insert) = self.untold_remove.take() {
+            self.send_control(Remove { insert });
+        }
+    }
+
+    /// The server that was in charge is given up: it does not answer any more,
+    /// took leave, or another one is in charge.
+    pub(super) fn control_lost(&mut self, why: &str) {
+        let Some(up) = self.control.up.take() else { return };
+        self.log(Logged::ServerLost {
+            server: up.server.to_string(),
+            silent_ms: up.suspicion.silent_ms(self.now_ms),
+            display_alive: self.showing().is_some(),
+        });
+        if !up.suspected {
+            self.lost_server = Some((up.server.clone(), self.now_ms));
+            self.search.begin(self.now_ms, &mut self.jitter);
+            self.give_up(&Target { address: up.address, server: Some(up.server) }, why);
+        }
+        self.ask_again_elsewhere();
     }
 
     pub(super) fn control_message(&mut self, link: LinkId, message: ToDtu) {
-        match &mut self.control {
-            Control::Greeting { link: greeting, .. } if *greeting == link => {
-                if let ToDtu::Welcome(welcome) = message {
-                    self.welcomed(&welcome);
-                }
-                return;
+        if self.control.up.as_ref().is_none_or(|up| up.link != link) {
+            if let ToDtu::Welcome(welcome) = message {
+                self.welcomed(link, &welcome);
             }
-            Control::Up(up) if up.link == link => up.heard_ms = self.now_ms,
-            _ => return,
+            return;
         }
+        self.control_heard();
         match message {
             ToDtu::Alive(alive) => {
+                if let Some(up) = &mut self.control.up {
+                    up.suspicion.regular_word(self.now_ms);
+                }
                 if let Some(ticket) = alive.resume {
                     self.new_resume_ticket(ticket);
                 }
@@ -250,81 +194,39 @@ impl Connection {
         }
     }
 
-    fn welcomed(&mut self, welcome: &Welcome) {
-        let Control::Greeting { link, target, group, server, .. } =
-            std::mem::replace(&mut self.control, Control::Down)
-        else {
-            return;
-        };
-        if welcome.version != VERSION {
-            self.act(Action::CloseControl { link, reason: "another version" });
-            let why = format!(
-                "it speaks version {} of the protocol, this DTU version {VERSION}; \
-                 update the older of the two",
-                welcome.version
-            );
-            return self.give_up(&target, &why);
-        }
-        self.search.reached(target.address);
-        self.search.trouble = None;
-        self.meeting = None;
-        self.log(Logged::Connected {
-            server: server.to_string(),
-            address: target.address.to_string(),
-        });
-        self.control = Control::Up(Up {
-            link,
-            address: target.address,
-            group,
-            server,
-            heard_ms: self.now_ms,
-            silence_ms_max: (u64::from(welcome.alive_every_ms) * 3)
-                .clamp(SUSPECT_AFTER_MS, SILENCE_MS_MAX),
-        });
-        if let Some(insert) = self.untold_remove.take() {
-            self.send_control(Remove { insert });
-        }
-    }
-
     pub(super) fn control_on_time(&mut self) {
-        match &mut self.control {
-            Control::Down => {}
-            Control::Opening { deadline_ms, target, .. }
-            | Control::Greeting { deadline_ms, target, .. } => {
-                if self.now_ms >= *deadline_ms {
-                    let target = target.clone();
-                    self.close_control("too slow");
-                    self.give_up(&target, "it does not answer");
-                }
+        self.attempts_on_time();
+        let now_ms = self.now_ms;
+        let Some(up) = &mut self.control.up else { return };
+        if up.suspected {
+            if up.suspicion.silent_ms(now_ms) >= GIVEN_UP_MS {
+                self.close_up("silent", "it does not answer any more");
             }
-            Control::Up(up) => {
-                let deadline_ms = up.heard_ms + up.silence_ms_max;
-                if self.now_ms > deadline_ms + STALL_MS {
-                    up.heard_ms = self.now_ms - up.silence_ms_max / 2;
-                } else if self.now_ms >= deadline_ms {
-                    let link = up.link;
-                    self.act(Action::CloseControl { link, reason: "silent" });
-                    self.control_lost("it does not answer any more");
-                }
-            }
+        } else if up.suspicion.look(now_ms) {
+            self.suspect_control();
         }
     }
 
     /// Gives up a server that works on an insert without end.
     pub(super) fn control_is_stuck(&mut self) {
-        if let Some(link) = self.up().map(|up| up.link) {
-            self.act(Action::CloseControl { link, reason: "no answer to an insert" });
-            self.control_lost("it gave no answer");
+        if self.up().is_some() {
+            self.close_up("no answer to an insert", "it gave no answer");
         }
     }
 
-    pub(super) fn control_deadline_ms(&self) -> Option<u64> {
-        match &self.control {
-            Control::Down => None,
-            Control::Opening { deadline_ms, .. } | Control::Greeting { deadline_ms, .. } => {
-                Some(*deadline_ms)
-            }
-            Control::Up(up) => Some(up.heard_ms + up.silence_ms_max),
+    /// Closes the link in use; `reason` is for the server.
+    pub(super) fn close_up(&mut self, reason: &'static str, why: &str) {
+        if let Some(link) = self.control.up.as_ref().map(|up| up.link) {
+            self.act(Action::CloseControl { link, reason });
         }
+        self.control_lost(why);
+    }
+
+    pub(super) fn control_deadline_ms(&self) -> Option<u64> {
+        let up_ms = self.control.up.as_ref().map(|up| match up.suspected {
+            true => up.suspicion.heard_ms() + GIVEN_UP_MS,
+            false => up.suspicion.deadline_ms(),
+        });
+        self.attempts_deadline_ms().into_iter().chain(up_ms).min()
     }
 }

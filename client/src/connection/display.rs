@@ -3,17 +3,17 @@
 //! Frames go to the window whole and one by one; the window says when each is
 //! on the screen, and only then the session is told.
 
+use super::gap::{GapView, Lost};
 use super::input::Seen;
 use super::insert::Stop;
-use super::view::GapView;
-use super::{
-    Action, Connection, DISPLAY_OPEN_TIMEOUT_MS, GRACE_MS, LinkId, Logged, RESTARTED_SHOWN_MS,
-};
+use super::suspicion::Suspicion;
+use super::{Action, Connection, DISPLAY_OPEN_TIMEOUT_MS, LinkId, Logged, RESTARTED_SHOWN_MS};
 use crate::view::ToWindow;
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{Attach, Origin, Remove, Showing};
 use afterglow_wire::display::{
-    AttachDisplay, Attached, DetachReason, Detached, FramePart, FrameShown, FromSession, ToSession,
+    ALIVE_EVERY_MS, AttachDisplay, Attached, DetachReason, Detached, FramePart, FrameShown,
+    FromSession, ToSession,
 };
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 /// A display link, from the permission to its loss.
 #[derive(Debug)]
 pub(super) struct DisplayLink {
-    link: LinkId,
+    pub(super) link: LinkId,
     attach: Attach,
     state: State,
     /// The window's size, as the session was told.
@@ -35,6 +35,12 @@ pub(super) struct DisplayLink {
     /// Frames that the window has and did not show yet: its number, ours.
     unshown: VecDeque<(u64, u64)>,
     first_shown: bool,
+    pub(super) suspicion: Suspicion,
+    /// False as long as it never said so: a worker of an older version may be
+    /// silent while its picture stands still.
+    pub(super) says_alive: bool,
+    /// It is silent for too long.
+    pub(super) suspected: Option<Lost>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +60,11 @@ struct Parts {
 impl DisplayLink {
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live { .. })
+    }
+
+    /// The host that the session is on.
+    pub(super) fn host(&self) -> &ServerName {
+        &self.attach.host
     }
 
     /// Adds a part; gives the frame's commands when it is whole.
@@ -95,19 +106,21 @@ pub(super) struct Shown {
     pub(super) session: SessionId,
     pub(super) epoch: Epoch,
     pub(super) host: ServerName,
-    /// When its display link was lost, if it is.
-    pub(super) lost_ms: Option<u64>,
+    /// Its display link is lost.
+    pub(super) lost: Option<Lost>,
 }
 
 impl Connection {
-    /// True if a session is attached.
+    /// True if a session is attached, heard of late or not.
     pub(super) fn is_live(&self) -> bool {
         self.display.as_ref().is_some_and(DisplayLink::is_live)
     }
 
-    /// What the live display link shows.
+    /// What the live display link shows. A link that is silent for too long
+    /// is not said to live.
     pub(super) fn showing(&self) -> Option<Showing> {
-        let display = self.display.as_ref().filter(|display| display.is_live())?;
+        let lives = |display: &&DisplayLink| display.is_live() && display.suspected.is_none();
+        let display = self.display.as_ref().filter(lives)?;
         Some(Showing { session: display.attach.session, epoch: display.attach.epoch })
     }
 
@@ -145,6 +158,9 @@ impl Connection {
             next_frame: 1,
             unshown: VecDeque::new(),
             first_shown: false,
+            suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
+            says_alive: false,
+            suspected: None,
         });
     }
 
@@ -200,9 +216,9 @@ impl Connection {
         if display.is_live() {
             self.log(Logged::Detached { reason, text: text.to_owned() });
         }
-        let shown = self.shown.as_mut().filter(|shown| shown.lost_ms.is_none());
-        if let Some(shown) = shown {
-            shown.lost_ms = Some(self.now_ms);
+        let now = Lost { since_ms: self.now_ms, known_ms: self.now_ms, silent: false, told: false };
+        if let Some(shown) = self.shown.as_mut().filter(|shown| shown.lost.is_none()) {
+            shown.lost = Some(display.suspected.unwrap_or(now));
         }
     }
 
@@ -229,12 +245,14 @@ impl Connection {
             return;
         };
         let state = display.state;
+        self.display_heard(link);
         match (message, state) {
             (_, State::Opening { .. }) | (FromSession::Unknown(_), _) => {}
             (FromSession::Detached(detached), _) => self.detached(detached),
             (FromSession::Attached(attached), State::Attaching { .. }) => self.attached(&attached),
             (FromSession::Frame(part), State::Live { .. }) => self.frame_part(part),
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
+            (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }
@@ -305,7 +323,7 @@ impl Connection {
             let until_ms = self.now_ms + RESTARTED_SHOWN_MS;
             self.restarted = Some((host.clone(), attach.notice.clone(), until_ms));
         }
-        let replaced = self.shown.replace(Shown { session, epoch, host, lost_ms: None });
+        let replaced = self.shown.replace(Shown { session, epoch, host, lost: None });
         self.act(Action::ToWindow(ToWindow::Attached { session, epoch }));
         // A dimmed picture stays dimmed until the new one is there, so that an
         // old one is never seen as if it were live.
@@ -357,7 +375,7 @@ impl Connection {
             // is not meant for the one whose first frame is on the way.
             _ if self.shows_another() => Seen::Panel,
             GapView::None if self.shown.is_some() => Seen::Picture,
-            GapView::Grace => Seen::Picture,
+            GapView::Grace { .. } => Seen::Picture,
             GapView::None | GapView::Long { .. } => Seen::Panel,
         };
         if let Some(input) = self.input.push(event, seen) {
@@ -375,28 +393,19 @@ impl Connection {
     pub(super) fn display_on_time(&mut self) {
         let Some(display) = &self.display else { return };
         match display.state {
-            State::Opening { deadline_ms } | State::Attaching { deadline_ms }
-                if self.now_ms >= deadline_ms =>
-            {
-                self.display_lost("silent", "the session does not answer");
+            State::Opening { deadline_ms } | State::Attaching { deadline_ms } => {
+                if self.now_ms >= deadline_ms {
+                    self.display_lost("silent", "the session does not answer");
+                }
             }
-            _ => {}
+            State::Live { .. } => self.silence_on_time(),
         }
     }
 
     pub(super) fn display_deadline_ms(&self) -> Option<u64> {
         match self.display.as_ref()?.state {
             State::Opening { deadline_ms } | State::Attaching { deadline_ms } => Some(deadline_ms),
-            State::Live { .. } => None,
-        }
-    }
-
-    /// How the picture that is on the screen relates to its session.
-    pub(super) fn gap(&self) -> GapView {
-        match self.shown.as_ref().and_then(|shown| shown.lost_ms) {
-            None => GapView::None,
-            Some(lost_ms) if self.now_ms < lost_ms + GRACE_MS => GapView::Grace,
-            Some(lost_ms) => GapView::Long { since_ms: lost_ms },
+            State::Live { .. } => self.silence_deadline_ms(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the connection logic is told, and what it wants done.
 
-use super::search::Via;
+use super::candidates::Via;
 use crate::event_log::Event as Logged;
 use crate::token;
 use crate::view::{FromWindow, ToWindow};
@@ -97,6 +97,12 @@ pub enum Event {
         /// Which.
         link: LinkId,
     },
+    /// A part of a session's message came, and the rest takes its time: the
+    /// session lives.
+    DisplayHeard {
+        /// On which link.
+        link: LinkId,
+    },
     /// A display link could not be opened, or is closed.
     DisplayClosed {
         /// Which.
@@ -130,7 +136,9 @@ pub enum Event {
 pub enum Action {
     /// Find the addresses of the listed servers.
     Resolve,
-    /// Ask the network for servers.
+    /// Ask the site for servers: its DNS record and the DHCP lease.
+    AskSite,
+    /// Ask the network for servers, and listen for host messages for a while.
     SendServerQ,
     /// Open a control link.
     OpenControl {

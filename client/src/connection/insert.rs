@@ -5,11 +5,11 @@
 //! never comes back.
 
 use super::control::Target;
-use super::{ANSWER_TIMEOUT_MS, Action, Connection, LinkId, Logged, STEADY_MS};
+use super::{ANSWER_TIMEOUT_MS, Action, Connection, LinkId, Logged, STEADY_MS, Via};
 use crate::token::Event as TokenEvent;
 use afterglow_wire::control::{
     Attach, Cause, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,
-    RefusalCode, Refused, Remove, SessionEnded, Stage,
+    RefusalCode, Refused, SessionEnded, Stage,
 };
 use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{GroupId, ServerName, Token};
@@ -49,6 +49,8 @@ pub(super) struct Present {
     /// The server in charge stands in for the session's own.
     pub(super) cared_for_by: Option<ServerName>,
     challenge: Option<(LinkId, [u8; 32])>,
+    /// When it was last sent, it told that the picture lives.
+    pub(super) told_showing: bool,
     /// How often in a row it had to be sent again.
     failures: u32,
     refusals: u32,
@@ -114,6 +116,7 @@ impl Connection {
             answered: false,
             cared_for_by: None,
             challenge: None,
+            told_showing: false,
             failures: 0,
             refusals: 0,
         });
@@ -130,7 +133,7 @@ impl Connection {
         self.drop_display("removed", "");
         self.forget_picture();
         // A server that was told nothing of the token needs no remove.
-        if !self.send_control(Remove { insert }) && present.group.is_some() {
+        if !self.tell_removed(insert) && present.group.is_some() {
             self.untold_remove = Some(insert);
         }
     }
@@ -147,7 +150,7 @@ impl Connection {
             Some(_) => {}
             None => {
                 self.distrusted.clear();
-                self.search.release(None);
+                self.search.candidates.release(None);
             }
         }
     }
@@ -170,6 +173,7 @@ impl Connection {
         present.group = Some(group);
         present.progress = None;
         present.challenge = None;
+        present.told_showing = showing.is_some();
         let insert = Insert {
             insert: present.number,
             token: present.token.clone(),
@@ -273,7 +277,8 @@ impl Connection {
         present.resume = Some(attach.resume.clone());
         let caretaken = attach.origin == Origin::Caretaken;
         present.cared_for_by = caretaken.then(|| server.clone());
-        if self.display_is_of(attach.session, attach.epoch) {
+        // A link that is silent while its session answers others is opened anew.
+        if self.display_is_of(attach.session, attach.epoch) && !self.display_is_suspected() {
             if self.is_live() {
                 self.log(Logged::Resumed {
                     server: server.to_string(),
@@ -324,7 +329,8 @@ impl Connection {
                 RedirectPlan::Takeover => "takeover",
             },
         });
-        self.search.found(to.address, Some(to.name), super::Via::Group);
+        let chance = (self.now_ms, &mut self.jitter);
+        self.search.candidates.found(to.address, Some(to.name), Via::Group, chance);
         self.leave_control();
     }
 
@@ -424,7 +430,7 @@ impl Connection {
     /// Sends the insert again, later each time in a row.
     pub(super) fn ask_again(&mut self) {
         let Some(failures) = self.present.as_ref().map(|present| present.failures) else { return };
-        let wait_ms = self.backoff_ms(failures, ASK_AGAIN_MS_MAX);
+        let wait_ms = self.jitter.steady_wait_ms(failures, ASK_AGAIN_MS_MAX);
         if let Some(present) = &mut self.present
             && !matches!(present.phase, Phase::Stopped(_))
         {

@@ -6,10 +6,15 @@
 //! | module | what it decides |
 //! | --- | --- |
 //! | `events` | nothing: it is what comes in and what goes out |
-//! | `search` | which server to try next, and when to look for more |
-//! | `control` | the control link: open, greet, suspect, lose |
+//! | `suspicion` | how long a peer may be silent before it is suspected |
+//! | `jitter` | how long to wait after a failure, so that not all come at once |
+//! | `candidates` | which servers are known, and who is next |
+//! | `search` | how many servers are tried at a time, and when to look for more |
+//! | `attempts` | a control link that is not in use yet: open, prove, greet |
+//! | `control` | the control link in use: keep, suspect, lose |
 //! | `insert` | the token: insert, challenge, redirect, attach, remove |
 //! | `display` | the display link: attach, frames, loss |
+//! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
 //! | `view` | what the user sees of all that |
 //!
@@ -18,12 +23,17 @@
 //! in whatever order events race; nothing of a token is told to a group that
 //! the user did not confirm.
 
+mod attempts;
+mod candidates;
 mod control;
 mod display;
 mod events;
+mod gap;
 mod input;
 mod insert;
+mod jitter;
 mod search;
+mod suspicion;
 mod view;
 
 #[cfg(test)]
@@ -38,14 +48,14 @@ use control::Control;
 use display::{DisplayLink, Shown};
 use input::InputBuffer;
 use insert::Present;
+use jitter::Jitter;
 use search::Search;
 use std::net::SocketAddrV4;
 
+pub use candidates::Via;
 pub use events::{Action, Config, Event, LinkId};
-pub use search::Via;
+pub use suspicion::{LIMIT_MS_MAX, Suspicion};
 
-/// Without a word from the server for this long, the control link is lost.
-pub const SUSPECT_AFTER_MS: u64 = 1_000;
 /// How long a server may take to accept a link, and again to greet.
 const OPEN_TIMEOUT_MS: u64 = 1_500;
 /// How long a session may take to accept a link, and again to attach.
@@ -77,7 +87,7 @@ pub struct Connection {
     now_ms: u64,
     /// What is to be done about it, so far.
     actions: Vec<Action>,
-    jitter: u64,
+    jitter: Jitter,
     links: u64,
     network_up: bool,
     /// The window; inserts wait for it.
@@ -119,13 +129,15 @@ impl Connection {
     /// At the start of the DTU.
     pub fn new(config: Config) -> Self {
         let mut search = Search::default();
-        for server in &config.remembered {
-            search.found(server.address, Some(server.name.clone()), Via::Remembered);
+        let mut jitter = Jitter::new(config.jitter_seed);
+        for Server { name, address } in &config.remembered {
+            let (name, chance) = (Some(name.clone()), (0, &mut jitter));
+            search.candidates.found(*address, name, Via::Remembered, chance);
         }
         Connection {
             now_ms: 0,
             actions: Vec::new(),
-            jitter: config.jitter_seed | 1,
+            jitter,
             links: 0,
             network_up: true,
             screen: None,
@@ -133,7 +145,7 @@ impl Connection {
             distrusted: Vec::new(),
             meeting: None,
             search,
-            control: Control::Down,
+            control: Control::default(),
             lost_server: None,
             servers_remembered: config.remembered.clone(),
             present: None,
@@ -173,6 +185,7 @@ impl Connection {
             Event::ControlClosed { link, why } => self.control_closed(link, &why),
             Event::Control { link, message } => self.control_message(link, message),
             Event::DisplayOpened { link } => self.display_opened(link),
+            Event::DisplayHeard { link } => self.display_heard(link),
             Event::DisplayClosed { link, why } => self.display_closed(link, &why),
             Event::Display { link, message } => self.display_message(link, message),
             Event::Token(event) => self.token_event(event),
@@ -221,7 +234,7 @@ impl Connection {
 
     fn network(&mut self, up: bool) {
         if up && !self.network_up {
-            self.search.begin(self.now_ms);
+            self.search.begin(self.now_ms, &mut self.jitter);
         }
         self.network_up = up;
     }
@@ -269,9 +282,7 @@ impl Connection {
     fn quit(&mut self, reason: &'static str) {
         self.take_token_out();
         self.tell_view();
-        if let Some(link) = self.control.link() {
-            self.act(Action::CloseControl { link, reason: "the DTU ends" });
-        }
+        self.close_all_control("the DTU ends");
         self.log(Logged::Closed { reason });
         self.act(Action::ToWindow(ToWindow::Quit));
         self.act(Action::Quit);
@@ -301,24 +312,6 @@ impl Connection {
     fn new_link(&mut self) -> LinkId {
         self.links += 1;
         LinkId(self.links)
-    }
-
-    /// A number below `below`, from the seed (xorshift64).
-    fn random_below(&mut self, below: u64) -> u64 {
-        self.jitter ^= self.jitter << 13;
-        self.jitter ^= self.jitter >> 7;
-        self.jitter ^= self.jitter << 17;
-        self.jitter % below.max(1)
-    }
-
-    /// How long to wait after this many failures in a row: not at all after
-    /// none, then doubling up to `max_ms`, and up to a quarter more.
-    fn backoff_ms(&mut self, failures: u32, max_ms: u64) -> u64 {
-        if failures == 0 {
-            return 0;
-        }
-        let wait_ms = (250u64 << (failures - 1).min(16)).min(max_ms);
-        wait_ms + self.random_below(wait_ms / 4)
     }
 
     /// The highest epoch that this DTU has seen of a session.

@@ -1,26 +1,17 @@
 //! What the user sees of the connection's state.
 
-use super::control::Control;
+use super::attempts::Attempt;
+use super::gap::GapView;
 use super::insert::{Phase, Present, Stop};
-use super::{Action, Connection, GRACE_MS, Logged};
+use super::{Action, Connection, Logged};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
 
-/// Times on the screen go in steps of this.
+/// Times of what takes seconds go in steps of this.
 const STEP_MS: u64 = 500;
-
-/// Whether the picture on the screen still has its session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum GapView {
-    /// It has, or there is none.
-    None,
-    /// It lost it just now; nobody needs to know yet.
-    Grace,
-    /// It lost it.
-    Long {
-        /// When.
-        since_ms: u64,
-    },
-}
+/// Times of an interruption go in steps of this, while they are short.
+const FINE_STEP_MS: u64 = 100;
+/// And from here on by the second.
+const FINE_MS_MAX: u64 = 10_000;
 
 impl Connection {
     /// Tells the window what is to be seen, if that is something new.
@@ -28,6 +19,7 @@ impl Connection {
         if self.restarted.as_ref().is_some_and(|(_, _, until_ms)| *until_ms <= self.now_ms) {
             self.restarted = None;
         }
+        self.note_gap();
         let view = self.view();
         if self.last_view.as_ref() == Some(&view) {
             return;
@@ -50,7 +42,7 @@ impl Connection {
             return View { picture: Picture::Blank, panel, badge: None };
         }
         match (&self.shown, self.gap()) {
-            (Some(_), GapView::None | GapView::Grace) => View {
+            (Some(_), GapView::None | GapView::Grace { .. }) => View {
                 picture: Picture::Live,
                 panel: self.restarted.as_ref().map(|(on, notice, _)| Panel::Restarted {
                     on: on.clone(),
@@ -59,7 +51,7 @@ impl Connection {
                 badge: self.badge(present),
             },
             (Some(shown), GapView::Long { since_ms }) => {
-                let for_ms = self.steps_since(since_ms);
+                let for_ms = self.fine_steps_since(since_ms);
                 let panel = self.long_gap(present, &shown.host, for_ms);
                 View { picture: Picture::Dimmed, panel: Some(panel), badge: None }
             }
@@ -78,19 +70,25 @@ impl Connection {
         if let Some((group, server, _)) = &self.meeting {
             return Panel::FirstMeeting { group: *group, server: server.clone() };
         }
-        match &self.control {
-            // After a failure the reason stays on the screen while others are
-            // tried.
-            Control::Opening { target, .. } if self.search.trouble.is_none() => {
-                let server = target.server.as_ref().map(|name| name.to_string());
-                Panel::Connecting { server: server.unwrap_or_else(|| target.address.to_string()) }
+        // After a failure the reason stays on the screen while others are
+        // tried.
+        match self.attempt_to_show() {
+            Some(Attempt { opened: Some((_, server)), .. }) => {
+                Panel::Connecting { server: server.to_string() }
             }
-            Control::Greeting { server, .. } => Panel::Connecting { server: server.to_string() },
-            Control::Down | Control::Opening { .. } | Control::Up(_) => Panel::Searching {
+            Some(attempt) if self.search.trouble.is_none() => {
+                Panel::Connecting { server: tried(attempt) }
+            }
+            _ => Panel::Searching {
                 for_ms: self.steps_since(self.search.since_ms),
                 trouble: self.search.trouble.clone(),
             },
         }
+    }
+
+    /// The attempt that got furthest, and of those the latest.
+    fn attempt_to_show(&self) -> Option<&Attempt> {
+        self.control.attempts.iter().max_by_key(|attempt| attempt.opened.is_some())
     }
 
     fn no_token(&self) -> Panel {
@@ -132,7 +130,9 @@ impl Connection {
         let host = host.clone();
         let Some(up) = self.up() else {
             return match self.network_up {
-                true => Panel::ServerSilent { host, for_ms },
+                true => {
+                    Panel::ServerSilent { host, trying: self.attempt_to_show().map(tried), for_ms }
+                }
                 false => Panel::NoNetwork,
             };
         };
@@ -162,24 +162,42 @@ impl Connection {
         self.now_ms.saturating_sub(since_ms) / STEP_MS * STEP_MS
     }
 
+    fn fine_steps_since(&self, since_ms: u64) -> u64 {
+        let for_ms = self.now_ms.saturating_sub(since_ms);
+        for_ms / fine_step_ms(for_ms) * fine_step_ms(for_ms)
+    }
+
     pub(super) fn view_deadline_ms(&self) -> Option<u64> {
         let restarted_ms = self.restarted.as_ref().map(|(_, _, until_ms)| *until_ms);
-        let lost_ms = self.shown.as_ref().and_then(|shown| shown.lost_ms);
-        let grace_ms = match self.gap() {
-            GapView::Grace => lost_ms.map(|lost_ms| lost_ms + GRACE_MS),
-            GapView::None | GapView::Long { .. } => None,
+        let next = |since_ms: u64| since_ms + self.steps_since(since_ms) + STEP_MS;
+        let gap_ms = match self.gap() {
+            GapView::None => None,
+            GapView::Grace { until_ms } => Some(until_ms),
+            GapView::Long { since_ms } => {
+                let for_ms = self.fine_steps_since(since_ms);
+                Some(since_ms + for_ms + fine_step_ms(for_ms))
+            }
         };
-        let since_ms = match self.last_view.as_ref()?.panel.as_ref() {
-            Some(Panel::Searching { .. }) => Some(self.search.since_ms),
-            Some(Panel::Inserting { .. }) => self.present.as_ref().map(|present| present.since_ms),
-            Some(
-                Panel::ServerSilent { .. } | Panel::Resuming { .. } | Panel::SessionSilent { .. },
-            ) => lost_ms,
+        let step_ms = match self.last_view.as_ref()?.panel.as_ref() {
+            Some(Panel::Searching { .. }) => Some(next(self.search.since_ms)),
+            Some(Panel::Inserting { .. }) => {
+                self.present.as_ref().map(|present| next(present.since_ms))
+            }
             _ => None,
         };
-        let step_ms = since_ms.map(|since_ms| since_ms + self.steps_since(since_ms) + STEP_MS);
-        [restarted_ms, grace_ms, step_ms].into_iter().flatten().min()
+        [restarted_ms, gap_ms, step_ms].into_iter().flatten().min()
     }
+}
+
+fn fine_step_ms(for_ms: u64) -> u64 {
+    if for_ms < FINE_MS_MAX { FINE_STEP_MS } else { 1_000 }
+}
+
+/// Who is tried, as far as that is known.
+fn tried(attempt: &Attempt) -> String {
+    let (target, opened) = (&attempt.target, attempt.opened.as_ref());
+    let server = opened.map(|(_, server)| server).or(target.server.as_ref());
+    server.map_or_else(|| target.address.to_string(), ToString::to_string)
 }
 
 fn stopped(stop: &Stop) -> Panel {

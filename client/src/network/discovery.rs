@@ -1,35 +1,77 @@
-//! How servers are found: the user's list, and questions to the network.
+//! How servers are found. The sources, in the order in which what they yield
+//! is tried:
+//!
+//! 1. the servers given with `--server`;
+//! 2. the site's DNS: SRV records `_afterglow._udp.DOMAIN` for each search
+//!    domain of `/etc/resolv.conf` and the host's own domain ([`super::srv`]);
+//! 3. the DHCP lease's option 224, where the system's DHCP client leaves it
+//!    ([`super::lease`]);
+//! 4. what a server of the group has told of the others;
+//! 5. answers to a serverQ, sent by broadcast and by multicast on each
+//!    interface;
+//! 6. the servers of an earlier run;
+//! 7. servers whose host messages are heard on the group's port
+//!    ([`super::hearing`]).
+//!
+//! Once a server of the group was met, those that it said are up come before
+//! all others. Where servers are listed, the rest is asked only once none of
+//! the list can be reached; where all listed servers are on this machine, the
+//! network is left alone.
 
+use super::hearing::{hear_answers, hear_hosts, sockets};
+use super::interfaces::{any_is_up, interfaces};
+use super::server_list::host_and_port;
+use super::{lease, srv};
 use crate::connection::{Event, Via};
-use afterglow_wire::group::{GroupMessage, ServerQ};
-use afterglow_wire::limits::GROUP_DATAGRAM_BYTES_MAX;
-use getifaddrs::{Address, InterfaceFilter, InterfaceFlags};
+use afterglow_wire::group::{MULTICAST, ServerQ};
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
 
-/// Where servers take DTUs unless the user says otherwise.
-pub const CONTROL_PORT: u16 = 7010;
-/// Where servers hear the group's messages, and a DTU's questions.
-const GROUP_PORT: u16 = 7009;
-/// The most broadcast addresses that are asked.
-const BROADCASTS_MAX: usize = 32;
+/// How long host messages are listened for after a question. Servers say them
+/// every few seconds, and questions go on as long as nobody is found.
+const LISTENING: Duration = Duration::from_secs(12);
 
 /// Looks for servers, off the connection logic's path.
 pub(super) struct Discovery {
     /// The user's list: host and port.
     listed: Vec<(String, u16)>,
     nonce: u64,
+    group_port: u16,
     socket: Option<Arc<UdpSocket>>,
+    /// The site is being asked.
+    site: Option<JoinHandle<()>>,
+    /// Host messages are being listened for.
+    hosts: Option<JoinHandle<()>>,
+    /// What the user and the site say; it waits for its turn.
     events: mpsc::Sender<Event>,
+    /// What anybody on the network says; it is dropped if too much waits.
+    heard: mpsc::Sender<Event>,
 }
 
 impl Discovery {
-    pub(super) fn new(servers: &[String], nonce: u64, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(
+        servers: &[String],
+        nonce: u64,
+        group_port: u16,
+        events: mpsc::Sender<Event>,
+        heard: mpsc::Sender<Event>,
+    ) -> Self {
         let listed = servers.iter().map(|server| host_and_port(server)).collect();
-        Discovery { listed, nonce, socket: None, events }
+        Discovery {
+            listed,
+            nonce,
+            group_port,
+            socket: None,
+            site: None,
+            hosts: None,
+            events,
+            heard,
+        }
     }
 
     /// Finds the addresses of the listed servers.
@@ -37,9 +79,8 @@ impl Discovery {
         for (host, port) in self.listed.clone() {
             let events = self.events.clone();
             tokio::spawn(async move {
-                for event in look_up(&host, port).await {
-                    // A full queue means that the answer is not waited for.
-                    let _ = events.try_send(event);
+                for event in look_up(&host, port, "given with --server", Via::Listed).await {
+                    let _ = events.send(event).await;
                 }
             });
         }
@@ -50,11 +91,20 @@ impl Discovery {
         !self.listed.is_empty() && self.listed.iter().all(|(host, _)| is_loopback(host))
     }
 
-    /// Asks every network that this machine is on.
+    /// Asks the site's DNS and reads the DHCP lease, unless that is under way.
+    pub(super) fn ask_site(&mut self) {
+        let under_way = self.site.as_ref().is_some_and(|task| !task.is_finished());
+        if !self.stays_here() && !under_way {
+            self.site = Some(tokio::spawn(ask_site(self.nonce, self.events.clone())));
+        }
+    }
+
+    /// Asks every network that this machine is on, and listens for a while.
     pub(super) async fn ask(&mut self) {
         if self.stays_here() {
             return;
         }
+        self.listen();
         let socket = match &self.socket {
             Some(socket) => socket.clone(),
             None => match self.open_socket().await {
@@ -67,38 +117,78 @@ impl Discovery {
             },
         };
         let question = ServerQ { nonce: self.nonce }.to_datagram();
-        for address in broadcasts() {
-            // One interface that is just going down must not spoil the others.
-            let _ = socket.send_to(&question, (address, GROUP_PORT)).await;
+        let mut broadcasts = BTreeSet::from([Ipv4Addr::BROADCAST]);
+        // One interface that is just going down must not spoil the others.
+        for interface in interfaces() {
+            broadcasts.extend(interface.broadcast);
+            let by = socket2::SockRef::from(&*socket).set_multicast_if_v4(&interface.ip);
+            if by.is_ok() {
+                let _ = socket.send_to(&question, (MULTICAST, self.group_port)).await;
+            }
+        }
+        for address in broadcasts {
+            let _ = socket.send_to(&question, (address, self.group_port)).await;
         }
     }
 
     async fn open_socket(&mut self) -> std::io::Result<Arc<UdpSocket>> {
         let socket = Arc::new(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?);
         socket.set_broadcast(true)?;
-        tokio::spawn(hear_answers(socket.clone(), self.nonce, self.events.clone()));
+        socket.set_multicast_ttl_v4(1)?;
+        tokio::spawn(hear_answers(socket.clone(), self.nonce, self.heard.clone()));
         self.socket = Some(socket.clone());
         Ok(socket)
     }
 
+    /// Listens for host messages, unless that is under way.
+    fn listen(&mut self) {
+        if self.hosts.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let ours = Arc::new(interfaces());
+        let mut listeners = JoinSet::new();
+        for socket in sockets(self.group_port, &ours) {
+            listeners.spawn(hear_hosts(socket, ours.clone(), self.heard.clone()));
+        }
+        self.hosts = Some(tokio::spawn(async move {
+            let all = async { while listeners.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(LISTENING, all).await;
+        }));
+    }
+
     /// True if there is a network that servers could be on.
     pub(super) fn network_is_up(&self) -> bool {
-        if self.listed.iter().any(|(host, _)| is_loopback(host)) {
-            return true;
-        }
-        let Ok(interfaces) = InterfaceFilter::new().v4().get() else { return true };
-        let wanted = InterfaceFlags::UP | InterfaceFlags::RUNNING;
-        interfaces.into_iter().any(|interface| {
-            interface.flags.contains(wanted) && !interface.flags.contains(InterfaceFlags::LOOPBACK)
-        })
+        self.listed.iter().any(|(host, _)| is_loopback(host)) || any_is_up()
     }
 }
 
-/// Splits `HOST[:PORT]`.
-fn host_and_port(server: &str) -> (String, u16) {
-    match server.rsplit_once(':') {
-        Some((host, port)) if let Ok(port) = port.parse() => (host.to_owned(), port),
-        _ => (server.to_owned(), CONTROL_PORT),
+/// The site's DNS and the DHCP lease, at the same time.
+async fn ask_site(seed: u64, events: mpsc::Sender<Event>) {
+    let mut state = seed | 1;
+    let random_below = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) % below.max(1)
+    };
+    let dns = async {
+        for (place, record) in (0..).zip(srv::look_up(random_below).await) {
+            let via = Via::Dns { place };
+            tell(&record.target, record.port, "named by the site's DNS", via, &events).await;
+        }
+    };
+    let dhcp = async {
+        let servers = tokio::task::spawn_blocking(lease::servers).await.unwrap_or_default();
+        for (host, port) in servers {
+            tell(&host, port, "named by the DHCP lease", Via::Dhcp, &events).await;
+        }
+    };
+    tokio::join!(dns, dhcp);
+}
+
+async fn tell(host: &str, port: u16, source: &str, via: Via, events: &mpsc::Sender<Event>) {
+    for event in look_up(host, port, source, via).await {
+        let _ = events.send(event).await;
     }
 }
 
@@ -106,118 +196,57 @@ fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-async fn look_up(host: &str, port: u16) -> Vec<Event> {
-    let failed = |why: &str| {
-        vec![Event::LookupFailed { text: format!("{host} (given with --server): {why}") }]
-    };
+async fn look_up(host: &str, port: u16, source: &str, via: Via) -> Vec<Event> {
+    let failed =
+        |why: &str| vec![Event::LookupFailed { text: format!("{host} ({source}): {why}") }];
     let addresses = match lookup_host((host, port)).await {
         Ok(addresses) => addresses,
         Err(error) => return failed(&error.to_string()),
     };
     let found: Vec<Event> = addresses
         .filter_map(|address| match address {
-            SocketAddr::V4(address) => {
-                Some(Event::ServerFound { address, server: None, via: Via::Listed })
-            }
+            SocketAddr::V4(address) => Some(Event::ServerFound { address, server: None, via }),
             SocketAddr::V6(_) => None,
         })
         .collect();
     if found.is_empty() { failed("it has no IPv4 address") } else { found }
 }
 
-/// Every interface's broadcast address, and the one that means all.
-fn broadcasts() -> impl Iterator<Item = Ipv4Addr> {
-    let mut addresses = BTreeSet::from([Ipv4Addr::BROADCAST]);
-    for interface in InterfaceFilter::new().v4().get().into_iter().flatten() {
-        let flags = InterfaceFlags::UP | InterfaceFlags::BROADCAST;
-        if interface.flags.contains(flags)
-            && let Address::V4(address) = &interface.address
-            && let Some(IpAddr::V4(broadcast)) = interface.address.associated_address()
-            && broadcast != address.address
-        {
-            addresses.insert(broadcast);
-        }
-    }
-    addresses.into_iter().take(BROADCASTS_MAX)
-}
-
-/// Takes answers to our question; who they come from is proven later, by TLS.
-async fn hear_answers(socket: Arc<UdpSocket>, nonce: u64, events: mpsc::Sender<Event>) {
-    let mut buffer = [0; GROUP_DATAGRAM_BYTES_MAX + 1];
-    loop {
-        let Ok((len, _)) = socket.recv_from(&mut buffer).await else {
-            // An error of an earlier datagram to nobody; not this socket's end.
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            continue;
-        };
-        let Ok(received) = GroupMessage::parse(&buffer[..len], None) else { continue };
-        if let GroupMessage::ServerR(answer) = received.message
-            && answer.nonce == nonce
-        {
-            let address = SocketAddrV4::new(answer.addr, answer.port);
-            let event = Event::ServerFound { address, server: Some(answer.host), via: Via::Answer };
-            let _ = events.try_send(event);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn servers_are_host_and_port() {
-        assert_eq!(host_and_port("mud"), ("mud".into(), 7010));
-        assert_eq!(host_and_port("10.0.0.1:7110"), ("10.0.0.1".into(), 7110));
-        assert_eq!(host_and_port("mud:x"), ("mud:x".into(), 7010));
+    fn discovery(servers: &[&str]) -> Discovery {
+        let servers: Vec<String> = servers.iter().map(|server| (*server).to_owned()).collect();
+        let (events, _) = mpsc::channel(1);
+        Discovery::new(&servers, 1, 7009, events.clone(), events)
     }
 
     #[tokio::test]
     async fn a_list_on_this_machine_leaves_the_network_alone() {
-        let (events, _waiting) = mpsc::channel(1);
-        let listed = ["127.0.0.1:7110".to_owned(), "localhost".to_owned()];
-        let mut here = Discovery::new(&listed, 1, events.clone());
+        let mut here = discovery(&["127.0.0.1:7110", "localhost"]);
         assert!(here.stays_here() && here.network_is_up());
         here.ask().await;
-        assert!(here.socket.is_none());
-        let listed = ["127.0.0.1".to_owned(), "mud".to_owned()];
-        assert!(!Discovery::new(&listed, 1, events.clone()).stays_here());
-        assert!(!Discovery::new(&[], 1, events).stays_here());
+        here.ask_site();
+        assert!(here.socket.is_none() && here.site.is_none() && here.hosts.is_none());
+        assert!(!discovery(&["127.0.0.1", "mud"]).stays_here());
+        assert!(!discovery(&[]).stays_here());
     }
 
     #[tokio::test]
     async fn a_listed_address_is_found_and_a_wrong_name_is_told() {
-        let found = look_up("127.0.0.1", 7110).await;
+        let source = "given with --server";
+        let found = look_up("127.0.0.1", 7110, source, Via::Listed).await;
         assert!(matches!(
             found[..],
             [Event::ServerFound { address, server: None, via: Via::Listed }]
                 if address == "127.0.0.1:7110".parse().unwrap()
         ));
-        let failed = look_up("no such host", 1).await;
-        assert!(
-            matches!(&failed[..], [Event::LookupFailed { text }] if text.contains("no such host"))
-        );
-    }
-
-    #[tokio::test]
-    async fn answers_to_other_questions_are_not_heard() {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let (events, mut heard) = mpsc::channel(4);
-        tokio::spawn(hear_answers(socket.clone(), 7, events));
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let to = socket.local_addr().unwrap();
-        for answer in [
-            "garbage",
-            "serverR=0000000000000006 host=evil addr=0a000001 port=1",
-            "serverR=0000000000000007 host=mud addr=0a000002 port=7010",
-        ] {
-            server.send_to(answer.as_bytes(), to).await.unwrap();
-        }
-        let Some(Event::ServerFound { address, server, via: Via::Answer }) = heard.recv().await
-        else {
-            panic!("no server found");
-        };
-        assert_eq!(address, "10.0.0.2:7010".parse().unwrap());
-        assert_eq!(server.unwrap().as_str(), "mud");
+        let failed = look_up("no such host", 1, source, Via::Listed).await;
+        assert!(matches!(
+            &failed[..],
+            [Event::LookupFailed { text }]
+                if text.contains("no such host") && text.contains("--server")
+        ));
     }
 }

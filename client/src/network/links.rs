@@ -18,6 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 const OUTGOING_MAX: usize = 1024;
 /// How long a link may take to send its last messages.
 const FAREWELL: Duration = Duration::from_millis(300);
+/// How often a message that takes its time is looked at.
+const PROGRESS: Duration = Duration::from_millis(50);
 
 /// What is particular to a link.
 pub(super) trait Kind: 'static {
@@ -33,6 +35,8 @@ pub(super) trait Kind: 'static {
     fn closed(link: LinkId, why: String) -> Event;
     /// The peer says something.
     fn message(link: LinkId, message: Self::Down) -> Event;
+    /// The peer is saying something long.
+    fn progress(link: LinkId) -> Option<Event>;
 }
 
 /// To a server.
@@ -64,6 +68,10 @@ impl Kind for ControlLink {
     fn message(link: LinkId, message: ToDtu) -> Event {
         Event::Control { link, message }
     }
+
+    fn progress(_: LinkId) -> Option<Event> {
+        None
+    }
 }
 
 /// To a session.
@@ -87,6 +95,10 @@ impl Kind for DisplayLink {
 
     fn message(link: LinkId, message: FromSession) -> Event {
         Event::Display { link, message }
+    }
+
+    fn progress(link: LinkId) -> Option<Event> {
+        Some(Event::DisplayHeard { link })
     }
 }
 
@@ -176,6 +188,9 @@ async fn run<K: Kind>(
 }
 
 /// Reads until the link ends, and tells why; `None` if nobody listens.
+///
+/// A frame may take longer over a slow network than silence may last, so parts
+/// of a message that come are told too.
 async fn read_all<K: Kind>(
     link: LinkId,
     connection: &quinn::Connection,
@@ -183,9 +198,26 @@ async fn read_all<K: Kind>(
     events: &mpsc::Sender<Event>,
 ) -> Option<String> {
     let mut reader = MessageReader::<_, K::Down>::new(receive);
+    let mut look = tokio::time::interval(PROGRESS);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut parts = 0;
     loop {
-        match reader.next().await {
-            Ok(Some(message)) => events.send(K::message(link, message)).await.ok()?,
+        let next = tokio::select! {
+            biased;
+            next = reader.next() => next,
+            _ = look.tick() => {
+                let before = std::mem::replace(&mut parts, parts_read(connection));
+                if parts != before && let Some(event) = K::progress(link) {
+                    events.send(event).await.ok()?;
+                }
+                continue;
+            }
+        };
+        match next {
+            Ok(Some(message)) => {
+                events.send(K::message(link, message)).await.ok()?;
+                parts = parts_read(connection);
+            }
             Ok(None) => return Some("the other end closed the link".into()),
             Err(StreamError::Decode(error)) => {
                 return Some(format!("the other end broke the protocol: {error}"));
@@ -193,6 +225,11 @@ async fn read_all<K: Kind>(
             Err(StreamError::Io(error)) => return Some(broken(connection, &error.to_string())),
         }
     }
+}
+
+/// How many parts of a stream have come, in whatever order.
+fn parts_read(connection: &quinn::Connection) -> u64 {
+    connection.stats().frame_rx.stream
 }
 
 /// Writes until our own side drops the link, and then waits until the last
@@ -277,6 +314,10 @@ mod tests {
     impl Pair {
         /// The DTU accepts the server's own group, or only the one given.
         fn new(only: Option<GroupId>) -> Self {
+            Pair::of::<ControlLink>(only)
+        }
+
+        fn of<K: Kind<Up = ToServer>>(only: Option<GroupId>) -> Self {
             let key = GroupKey::from_file_content(&[7; 32]).unwrap();
             let authority = Authority::of_group(&key).unwrap();
             let role = Role::Server("mud".parse().unwrap());
@@ -296,7 +337,7 @@ mod tests {
             };
             let mut tasks = JoinSet::new();
             let (sender, events) = mpsc::channel(4);
-            let link = open::<ControlLink>(&mut tasks, LINK, connecting, sender);
+            let link = open::<K>(&mut tasks, LINK, connecting, sender);
             Pair { server, link, events, _tasks: tasks }
         }
 
@@ -363,6 +404,52 @@ mod tests {
         };
         let flooded = tokio::time::timeout(Duration::from_secs(1), flood).await;
         assert!(flooded.is_err(), "the flood was taken without end");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_takes_its_time_is_heard_in_parts() {
+        use afterglow_wire::control::SessionEnded;
+        use afterglow_wire::ids::SessionId;
+        /// A link whose messages are long, whatever they say.
+        enum Slow {}
+        impl Kind for Slow {
+            type Up = ToServer;
+            type Down = ToDtu;
+            fn opened(link: LinkId, connection: &quinn::Connection) -> Event {
+                ControlLink::opened(link, connection)
+            }
+            fn failed(link: LinkId, error: &LinkError) -> Event {
+                ControlLink::failed(link, error)
+            }
+            fn closed(link: LinkId, why: String) -> Event {
+                ControlLink::closed(link, why)
+            }
+            fn message(link: LinkId, message: ToDtu) -> Event {
+                ControlLink::message(link, message)
+            }
+            fn progress(link: LinkId) -> Option<Event> {
+                DisplayLink::progress(link)
+            }
+        }
+        let mut pair = Pair::of::<Slow>(None);
+        let connection = pair.accept().await;
+        assert!(matches!(pair.events.recv().await, Some(Event::ControlOpened { .. })));
+        assert!(pair.link.send(Remove { insert: 0 }.into()));
+        let (mut send, _receive) = connection.accept_bi().await.unwrap();
+        let text = "its programs ended".to_owned();
+        let ended = ToDtu::from(SessionEnded { session: SessionId([5; 16]), text }).encode_framed();
+        let (head, tail) = ended.split_at(ended.len() / 2);
+        send.write_all(head).await.unwrap();
+        let event = pair.events.recv().await;
+        assert!(matches!(event, Some(Event::DisplayHeard { link: LINK })), "{event:?}");
+        send.write_all(tail).await.unwrap();
+        loop {
+            match pair.events.recv().await {
+                Some(Event::DisplayHeard { .. }) => {}
+                Some(Event::Control { message: ToDtu::SessionEnded(_), .. }) => break,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[tokio::test]

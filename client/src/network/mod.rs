@@ -6,7 +6,12 @@
 //! own, behind bounded queues.
 
 mod discovery;
+mod hearing;
+mod interfaces;
+mod lease;
 mod links;
+mod server_list;
+mod srv;
 
 use crate::connection::{Action, Config, Connection, Event, LinkId};
 use crate::event_log::EventLog;
@@ -34,14 +39,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use discovery::CONTROL_PORT;
-
 /// How often the network interfaces are looked at.
 const NETWORK_CHECK: Duration = Duration::from_secs(1);
 /// How long the last messages and log lines may take at the end.
 const FAREWELL: Duration = Duration::from_millis(700);
-/// Beyond this delay the clock is served before what still waits.
-const TICK_LATE_MS_MAX: u64 = 500;
+/// Beyond this delay the clock is served before what still waits. It is longer
+/// than what counts as a standstill of our own.
+const TICK_LATE_MS_MAX: u64 = 200;
 
 /// What the network thread works with.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub struct Options {
     pub servers: Vec<String>,
     /// `--group`: the only group to be accepted.
     pub group: Option<GroupId>,
+    /// `--group-port`: where the servers' group messages go.
+    pub group_port: u16,
     /// `--token`.
     pub token: Choice,
     /// `--reader`: a part of the reader's name.
@@ -103,6 +109,7 @@ struct Inbox {
     control: mpsc::Receiver<Event>,
     display: mpsc::Receiver<Event>,
     found: mpsc::Receiver<Event>,
+    heard: mpsc::Receiver<Event>,
     token: mpsc::Receiver<token::Event>,
     window: mpsc::Receiver<FromWindow>,
     screenshot: Signal,
@@ -120,8 +127,9 @@ enum Next {
 }
 
 impl Inbox {
-    /// Waits for what comes next; what takes the picture away goes first, and
-    /// the clock last, so that nobody is found silent whose words wait here.
+    /// Waits for what comes next; what takes the picture away goes first. The
+    /// clock comes after the links, so that nobody is found silent whose words
+    /// wait here, and before the search, where strangers may say much.
     async fn next(&mut self, wake: Option<Instant>, check: Instant) -> Next {
         let wake = async {
             match wake {
@@ -142,10 +150,11 @@ impl Inbox {
             }
             Some(event) = self.control.recv() => Next::Event(event),
             Some(event) = self.display.recv() => Next::Event(event),
-            Some(event) = self.found.recv() => Next::Event(event),
-            _ = self.screenshot.recv() => Next::Screenshot,
             () = wake => Next::Event(Event::Tick),
+            _ = self.screenshot.recv() => Next::Screenshot,
+            Some(event) = self.found.recv() => Next::Event(event),
             () = tokio::time::sleep_until(check) => Next::CheckNetwork,
+            Some(event) = self.heard.recv() => Next::Event(event),
         }
     }
 }
@@ -175,7 +184,8 @@ async fn run(
     window: &Window,
     from_window: mpsc::Receiver<FromWindow>,
 ) -> Result<(), StartError> {
-    let Options { servers, group, token, reader, dtu_name, mut state, event_log } = options;
+    let Options { servers, group, group_port, token, reader, dtu_name, mut state, event_log } =
+        options;
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).map_err(|_| StartError::Random)?;
     let [seed, nonce] = [0, 8].map(|at| {
@@ -198,6 +208,7 @@ async fn run(
     let (control_events, control) = mpsc::channel(64);
     let (display_events, display) = mpsc::channel(16);
     let (found_events, found) = mpsc::channel(64);
+    let (heard_events, heard) = mpsc::channel(64);
     let (token_events, token_inbox) = mpsc::channel(16);
     let (source, first) = Source::new(token, dtu);
     let card = source.needs_reader().then(|| CardWatch::start(reader, token_events));
@@ -205,6 +216,7 @@ async fn run(
         control,
         display,
         found,
+        heard,
         token: token_inbox,
         window: from_window,
         screenshot: signal(SignalKind::user_defined1())?,
@@ -223,7 +235,7 @@ async fn run(
         display: HashMap::new(),
         control_events,
         display_events,
-        discovery: Discovery::new(&servers, nonce, found_events),
+        discovery: Discovery::new(&servers, nonce, group_port, found_events, heard_events),
         source,
         card,
         own: first.into_iter().map(Event::Token).collect(),
@@ -273,6 +285,7 @@ impl Shell<'_> {
         for action in actions {
             match action {
                 Action::Resolve => self.discovery.resolve(),
+                Action::AskSite => self.discovery.ask_site(),
                 Action::SendServerQ => self.discovery.ask().await,
                 Action::OpenControl { link, address, group } => {
                     self.open_control(link, address, group);

@@ -125,21 +125,19 @@ pub fn card(panel: &Panel) -> Card {
             "Moving to your desktop",
             format!("Your desktop is on {to}. Going there from {from}."),
         ),
-        Panel::ServerSilent { host, for_ms } => Card::new(
-            Tone::Attention,
-            "The server does not answer",
-            format!("{host} stopped answering. Looking for another server of its group."),
-        )
-        .hint("You need not do anything. If the programs still run, they come back as they are.")
-        .elapsed(*for_ms),
+        Panel::ServerSilent { host, trying, for_ms } => {
+            server_silent(host, trying.as_deref(), *for_ms)
+        }
         Panel::Resuming { on, lost, stage, for_ms } => resuming(on, lost.as_ref(), *stage, *for_ms),
         Panel::SessionSilent { host, for_ms } => Card::new(
             Tone::Working,
             "Restarting your session",
-            format!("The picture's connection to {host} broke. Your programs keep running."),
+            format!(
+                "{host} answers, but your picture has not for {}. Your programs keep running.",
+                short_time(*for_ms)
+            ),
         )
-        .hint("You need not do anything.")
-        .elapsed(*for_ms),
+        .hint("You need not do anything."),
         Panel::Restarted { on, notice } => Card::new(
             Tone::Attention,
             "Your programs were started again",
@@ -197,18 +195,33 @@ fn stage_words(stage: Option<Stage>, server: &ServerName, host: Option<&ServerNa
     }
 }
 
+fn server_silent(host: &ServerName, trying: Option<&str>, for_ms: u64) -> Card {
+    let next = match trying {
+        Some(server) if server != host.to_string() => format!("Trying {server}."),
+        _ => "Looking for another server.".to_owned(),
+    };
+    let time = short_time(for_ms);
+    let text = format!("{host} has not answered for {time}. {next}");
+    Card::new(Tone::Attention, "The server does not answer", text)
+        .hint("You need not do anything. If the programs still run, they come back as they are.")
+}
+
 fn resuming(on: &ServerName, lost: Option<&ServerName>, stage: Option<Stage>, for_ms: u64) -> Card {
+    let time = short_time(for_ms);
     let text = match (stage, lost) {
-        (None, Some(lost)) => format!("{lost} stopped answering. {on} looks after your desktop."),
+        (None, Some(lost)) => {
+            format!("{lost} has not answered for {time}. {on} looks after your desktop.")
+        }
+        (Some(Stage::Probing), Some(lost)) => {
+            format!("{on} asks whether {lost} still lives. Silent for {time}.")
+        }
+        (Some(Stage::Restarting), Some(lost)) => {
+            format!("{on} starts your programs again. {lost} was lost {time} ago.")
+        }
         (None, None) => format!("{on} looks after your desktop."),
-        (stage, lost) => stage_words(stage, on, lost),
+        (stage, lost) => format!("{} It has been {time}.", stage_words(stage, on, lost)),
     };
-    let hint = match lost {
-        Some(lost) => format!("{lost} stopped answering. You need not do anything."),
-        None => "You need not do anything.".to_owned(),
-    };
-    let hint = if stage.is_none() { "You need not do anything.".to_owned() } else { hint };
-    Card::new(Tone::Working, "Resuming your desktop", text).hint(hint).elapsed(for_ms)
+    Card::new(Tone::Working, "Resuming your desktop", text).hint("You need not do anything.")
 }
 
 fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
@@ -260,6 +273,14 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A time that is mostly short: by the tenth of a second up to ten of them.
+fn short_time(ms: u64) -> String {
+    match ms {
+        0..10_000 => format!("{}.{} s", ms / 1000, ms / 100 % 10),
+        _ => duration(ms),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +291,25 @@ mod tests {
         assert_eq!(duration(59_999), "59 s");
         assert_eq!(duration(125_000), "2 min 05 s");
         assert_eq!(duration(3_661_000), "1 h 01 min");
+        assert_eq!(short_time(430), "0.4 s");
+        assert_eq!(short_time(9_999), "9.9 s");
+        assert_eq!(short_time(10_000), "10 s");
+    }
+
+    #[test]
+    fn each_step_of_a_failover_names_both_servers_and_the_time() {
+        let (on, lost): (ServerName, ServerName) =
+            ("host05".parse().unwrap(), "mud".parse().unwrap());
+        for text in [
+            server_silent(&lost, Some("host05"), 400).text,
+            resuming(&on, Some(&lost), None, 400).text,
+            resuming(&on, Some(&lost), Some(Stage::Probing), 400).text,
+            resuming(&on, Some(&lost), Some(Stage::Restarting), 400).text,
+        ] {
+            assert!(["mud", "host05", "0.4 s"].iter().all(|word| text.contains(word)), "{text}");
+        }
+        let nobody = server_silent(&lost, None, 400).text;
+        assert_eq!(nobody, "mud has not answered for 0.4 s. Looking for another server.");
     }
 
     #[test]

@@ -112,18 +112,21 @@ fn after_the_card_is_in() {
 
 #[test]
 fn when_something_breaks() {
-    panel(
-        "server-silent",
-        Picture::Dimmed,
-        Panel::ServerSilent { host: server("mud"), for_ms: 2_100 },
-    );
+    let silent = |trying: Option<&str>, for_ms| Panel::ServerSilent {
+        host: server("mud"),
+        trying: trying.map(Into::into),
+        for_ms,
+    };
+    panel("server-silent", Picture::Dimmed, silent(None, 12_000));
+    panel("server-silent-trying", Picture::Dimmed, silent(Some("host05"), 300));
     let resuming = |stage| Panel::Resuming {
         on: server("host05"),
         lost: Some(server("mud")),
         stage,
-        for_ms: 4_200,
+        for_ms: 600,
     };
     panel("resuming", Picture::Dimmed, resuming(None));
+    panel("resuming-probing", Picture::Dimmed, resuming(Some(Stage::Probing)));
     panel("resuming-restarting", Picture::Dimmed, resuming(Some(Stage::Restarting)));
     panel(
         "session-silent",

@@ -44,11 +44,11 @@ pub struct Limits {
     pub all_per_s: u64,
 }
 
-/// How many addresses are told apart; those beyond share the allowance of
-/// another. A group has up to 10,000 DTUs.
-const ADDRESSES: u32 = 16_384;
-/// How many networks are told apart.
-const NETWORKS: u32 = 512;
+/// How many addresses are told apart, as a power of two; those beyond share
+/// the allowance of another. A group has up to 10,000 DTUs.
+const ADDRESSES_BITS: u32 = 14;
+/// How many networks are told apart, likewise.
+const NETWORKS_BITS: u32 = 9;
 
 /// Bounds what is answered, by where it comes from, so that a flood that
 /// pretends to be somebody uses up nobody else's answers.
@@ -73,10 +73,17 @@ impl Sources {
         let Limits { address_per_s, network_per_s, .. } = self.limits;
         // What one address may not have is not taken from its network, nor
         // what a network may not have from all.
-        take(&mut self.addresses, address % ADDRESSES, address_per_s, now_ms)
-            && take(&mut self.networks, (address >> 8) % NETWORKS, network_per_s, now_ms)
+        take(&mut self.addresses, slot(address, ADDRESSES_BITS), address_per_s, now_ms)
+            && take(&mut self.networks, slot(address >> 8, NETWORKS_BITS), network_per_s, now_ms)
             && self.all.take(now_ms)
     }
+}
+
+/// A source's place among 2^bits: Knuth's multiplicative hash, so that the same
+/// host of several networks has several places. Who seeks a place that
+/// somebody else has could as well forge that one's address.
+fn slot(source: u32, bits: u32) -> u32 {
+    source.wrapping_mul(0x9e37_79b1) >> (32 - bits)
 }
 
 fn take(rates: &mut BTreeMap<u32, Rate>, source: u32, per_s: u64, now_ms: u64) -> bool {

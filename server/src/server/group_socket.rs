@@ -2,12 +2,14 @@
 //! every interface, as interfaces come and go.
 //!
 //! Limits, by the kernel's rules: a socket that is bound to one address hears
-//! unicast only, so a server whose `listen` is not `0.0.0.0` hears neither
-//! broadcast nor multicast and needs `peers`. One that listens on loopback
-//! neither joins nor broadcasts, so that what is tried out on one machine
-//! announces nothing to its network. The port is shared (SO_REUSEADDR) so that
-//! a DTU on the same host can listen, too: it must bind the multicast group's
-//! address for that, because unicast goes to whoever bound the port last.
+//! neither broadcast nor multicast, so this one is bound to none, whatever
+//! `listen` says; but for loopback. A server that listens on loopback neither
+//! joins nor broadcasts, so that what is tried out on one machine announces
+//! nothing to its network. Elsewhere the port is shared (SO_REUSEADDR), so
+//! that a DTU on the same host can hear the group, too. It must bind the
+//! multicast group's address for that, because unicast goes to whoever bound
+//! the port last; a program that binds it otherwise can silence the group's
+//! answers to this server, and can forge none.
 
 use crate::group::Transmit;
 use afterglow_link::quic::LinkError;
@@ -27,29 +29,30 @@ const MULTICAST_TTL: u32 = 1;
 #[derive(Debug)]
 pub struct GroupSocket {
     socket: UdpSocket,
-    /// False if it is bound to an address of its own.
-    hears_all: bool,
+    /// True if it stays on this machine.
+    loopback: bool,
     /// The interfaces' addresses by which the multicast group is joined. Also
     /// held while a multicast is sent, which needs two calls.
     joined: Mutex<BTreeSet<Ipv4Addr>>,
 }
 
 impl GroupSocket {
-    /// Binds the group's port at the address that the server listens on.
+    /// Binds the group's port, for a server that listens on this address.
     pub fn bind(listen: Ipv4Addr, port: u16) -> Result<Self, LinkError> {
-        let address = SocketAddrV4::new(listen, port);
+        let loopback = listen.is_loopback();
+        let ip = if loopback { listen } else { Ipv4Addr::UNSPECIFIED };
+        let address = SocketAddrV4::new(ip, port);
         let bind = || {
             let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-            socket.set_reuse_address(true)?;
-            socket.set_broadcast(!listen.is_loopback())?;
+            socket.set_reuse_address(!loopback)?;
+            socket.set_broadcast(!loopback)?;
             socket.set_multicast_ttl_v4(MULTICAST_TTL)?;
             socket.bind(&SocketAddr::V4(address).into())?;
             socket.set_nonblocking(true)?;
             UdpSocket::from_std(socket.into())
         };
         let socket = bind().map_err(|source| LinkError::Bind { address, source })?;
-        let hears_all = listen.is_unspecified();
-        Ok(GroupSocket { socket, hears_all, joined: Mutex::default() })
+        Ok(GroupSocket { socket, loopback, joined: Mutex::default() })
     }
 
     /// Joins the multicast group by each of these interfaces, and leaves it by
@@ -57,7 +60,7 @@ impl GroupSocket {
     /// looked at, changed or not: the kernel forgets a membership with its
     /// interface, which may be back with the same address.
     pub fn follow(&self, interfaces: &[Interface]) {
-        if !self.hears_all {
+        if self.loopback {
             return;
         }
         let wanted = interfaces.iter().map(|interface| interface.ip);
@@ -86,20 +89,21 @@ impl GroupSocket {
         }
     }
 
-    /// Sends a datagram. A full buffer loses it, as the network may.
+    /// Sends a datagram now. A full buffer loses it, as the network may.
     pub fn send(&self, transmit: &Transmit) -> io::Result<()> {
-        let to = SocketAddr::V4(transmit.to);
+        // Not by tokio, which takes a socket for busy until its first event
+        // and would swallow our first word.
+        let socket = SockRef::from(&self.socket);
+        let to = SocketAddr::V4(transmit.to).into();
         let Some(via) = transmit.via else {
-            return self.socket.try_send_to(&transmit.datagram, to).map(|_| ());
+            return socket.send_to(&transmit.datagram, &to).map(|_| ());
         };
-        if !self.hears_all {
-            return Err(io::Error::other(
-                "a server that listens on one address sends no multicast",
-            ));
+        if self.loopback {
+            return Err(io::Error::other("a server that listens on loopback sends no multicast"));
         }
         let _one_at_a_time = self.joined.lock().unwrap_or_else(PoisonError::into_inner);
-        SockRef::from(&self.socket).set_multicast_if_v4(&via)?;
-        self.socket.try_send_to(&transmit.datagram, to).map(|_| ())
+        socket.set_multicast_if_v4(&via)?;
+        socket.send_to(&transmit.datagram, &to).map(|_| ())
     }
 
     /// Waits for a datagram and gives its length and where it came from. An

@@ -5,8 +5,8 @@ use crate::display::Pacing;
 use crate::keeper::protocol::{Attachment, AttachmentState};
 use afterglow_link::tls::Peer;
 use afterglow_wire::display::{
-    AttachDisplay, Attached, DetachReason, Detached, FromSession, Input, InputDone, ProbeAnswer,
-    ToSession,
+    ALIVE_EVERY_MS, AttachDisplay, Attached, DetachReason, Detached, DisplayAlive, FromSession,
+    Input, InputDone, ProbeAnswer, ToSession,
 };
 use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
@@ -57,6 +57,9 @@ pub struct Now {
 pub enum Action {
     /// Send a message.
     Send(LinkId, FromSession),
+    /// Say that the session lives, unless an earlier word of that kind still
+    /// waits to be sent.
+    SayAlive(LinkId, DisplayAlive),
     /// Send a last message, if there is one, and close.
     Close {
         /// The connection.
@@ -113,6 +116,9 @@ struct Current {
     /// The earliest attachment whose input may still come.
     input_from: u64,
     pacing: Pacing,
+    /// How often it was told that the session lives, and when it is next.
+    alive_seq: u64,
+    alive_at_ms: u64,
 }
 
 /// The decisions of a worker.
@@ -173,7 +179,8 @@ impl Core {
 
     /// When [`Core::tick`] wants to be called.
     pub fn deadline_ms(&self) -> Option<u64> {
-        self.release_at_ms
+        let alive_at_ms = self.current.as_ref().map(|current| current.alive_at_ms);
+        self.release_at_ms.into_iter().chain(alive_at_ms).min()
     }
 
     /// The time went on.
@@ -181,6 +188,15 @@ impl Core {
         if self.release_at_ms.is_some_and(|at| now.steady_ms >= at) {
             self.release_at_ms = None;
             self.actions.push_back(Action::ReleaseAll);
+        }
+        if let Some(current) = &mut self.current
+            && now.steady_ms >= current.alive_at_ms
+        {
+            // After a standstill one word is enough.
+            current.alive_at_ms = now.steady_ms + ALIVE_EVERY_MS;
+            current.alive_seq += 1;
+            let alive = DisplayAlive { seq: current.alive_seq };
+            self.actions.push_back(Action::SayAlive(current.link, alive));
         }
     }
 
@@ -304,7 +320,14 @@ impl Core {
             self.about.size_max,
         );
         self.last = Some(attachment);
-        self.current = Some(Current { link, attachment, input_from, pacing: Pacing::default() });
+        self.current = Some(Current {
+            link,
+            attachment,
+            input_from,
+            pacing: Pacing::default(),
+            alive_seq: 0,
+            alive_at_ms: now.steady_ms + ALIVE_EVERY_MS,
+        });
         let (session, epoch) = (self.about.session, self.about.epoch);
         let attached = Attached { session, epoch, attachment: number, size, resumes };
         self.actions.extend([

@@ -211,7 +211,8 @@ fn a_link_that_broke_resumes_where_it_was_and_keys_stay_held() {
     let actions = attach(&mut core, 2, ONE, &ticket(ONE, 1, 1));
     assert_eq!(attached(&actions).resumes, Some(InputDone { attachment: 1, seq: 3 }));
     assert!(!actions.contains(&Action::ReleaseAll), "{actions:?}");
-    assert_eq!(core.deadline_ms(), None);
+    core.tick(later(10 * HELD_KEYS_GRACE_MS));
+    assert!(!drain(&mut core).contains(&Action::ReleaseAll));
     // Again, before any input of the second attachment.
     core.closed(2, NOW);
     let actions = attach(&mut core, 3, ONE, &ticket(ONE, 1, 1));
@@ -230,6 +231,44 @@ fn keys_of_a_dtu_that_does_not_come_back_are_let_go() {
     core.tick(Now { steady_ms: deadline_ms, ..NOW });
     assert_eq!(drain(&mut core), [Action::ReleaseAll]);
     assert_eq!(core.deadline_ms(), None);
+}
+
+/// What is said of life until `ms` after the start, at each deadline.
+fn words_of_life(core: &mut Core, ms: u64) -> Vec<(u64, LinkId, u64)> {
+    let mut words = Vec::new();
+    while let Some(deadline_ms) = core.deadline_ms()
+        && deadline_ms <= NOW.steady_ms + ms
+    {
+        let after_ms = deadline_ms - NOW.steady_ms;
+        core.tick(later(after_ms));
+        for action in drain(core) {
+            if let Action::SayAlive(link, alive) = action {
+                words.push((after_ms, link, alive.seq));
+            }
+        }
+    }
+    words
+}
+
+#[test]
+fn the_attached_dtu_hears_ten_times_a_second_that_the_session_lives() {
+    let mut core = core();
+    assert_eq!(words_of_life(&mut core, 1_000), []);
+    core.opened(7, Peer::Server("host05".parse().unwrap()));
+    attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
+    assert_eq!(words_of_life(&mut core, 350), [(100, 1, 1), (200, 1, 2), (300, 1, 3)]);
+    // After a standstill one word is said, not one for each that is missing.
+    core.tick(later(5_000));
+    assert_eq!(drain(&mut core).len(), 1);
+    assert_eq!(core.deadline_ms(), Some(NOW.steady_ms + 5_100));
+    // Another DTU takes the session: only it hears of it from now on.
+    core.opened(2, Peer::Dtu(TWO));
+    core.message(2, attach_message(&ticket(TWO, 1, 2)), later(5_000));
+    drain(&mut core);
+    assert_eq!(words_of_life(&mut core, 5_150), [(5_100, 2, 1)]);
+    core.closed(2, later(5_150));
+    drain(&mut core);
+    assert_eq!(words_of_life(&mut core, 60_000), []);
 }
 
 #[test]

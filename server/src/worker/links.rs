@@ -5,10 +5,10 @@ use super::core::LinkId;
 use afterglow_link::stream::{MessageReader, StreamError};
 use afterglow_link::tls::{Peer, peer_of};
 use afterglow_wire::codec::Message as _;
-use afterglow_wire::display::{FromSession, InputDone, ToSession};
+use afterglow_wire::display::{DisplayAlive, FromSession, InputDone, ToSession};
 use afterglow_wire::ids::GroupId;
 use bytes::Bytes;
-use quinn::{Connection, Incoming, RecvStream, SendStream};
+use quinn::{Connection, Incoming, RecvStream, SendStream, WriteError};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -46,6 +46,7 @@ pub enum LinkEvent {
 pub struct Outbox {
     queue: mpsc::Sender<Outgoing>,
     input_done: watch::Sender<Option<InputDone>>,
+    alive: watch::Sender<Option<DisplayAlive>>,
 }
 
 #[derive(Debug)]
@@ -74,6 +75,12 @@ impl Outbox {
     /// the latest is sent.
     pub fn input_done(&self, done: InputDone) {
         self.input_done.send_replace(Some(done));
+    }
+
+    /// Says that the session lives. It takes no place in the queue, and of
+    /// several that wait only the latest is sent.
+    pub fn alive(&self, alive: DisplayAlive) {
+        self.alive.send_replace(Some(alive));
     }
 
     /// Sends a last message and closes.
@@ -169,7 +176,8 @@ impl Link {
         let Open { connection, peer, sending, mut reader, first } = open;
         let (queue, outgoing) = mpsc::channel(OUTBOX_MAX);
         let (input_done, done) = watch::channel(None);
-        let outbox = Outbox { queue, input_done };
+        let (alive, lives) = watch::channel(None);
+        let outbox = Outbox { queue, input_done, alive };
         if self.events.send(LinkEvent::Opened(self.id, peer, outbox)).await.is_err()
             || self.events.send(LinkEvent::Message(self.id, first)).await.is_err()
         {
@@ -177,7 +185,7 @@ impl Link {
         }
         let why = tokio::select! {
             why = self.read(&mut reader) => why,
-            why = write(&connection, sending, outgoing, done) => why,
+            why = write(&connection, sending, outgoing, done, lives) => why,
         };
         connection.close(0u32.into(), b"");
         why
@@ -216,18 +224,18 @@ async fn write(
     mut stream: SendStream,
     mut outgoing: mpsc::Receiver<Outgoing>,
     mut done: watch::Receiver<Option<InputDone>>,
+    mut lives: watch::Receiver<Option<DisplayAlive>>,
 ) -> String {
     loop {
         let sent = tokio::select! {
             biased;
             Ok(()) = done.changed() => {
                 let done = *done.borrow_and_update();
-                match done {
-                    Some(done) => {
-                        stream.write_all(&FromSession::from(done).encode_framed()).await
-                    }
-                    None => Ok(()),
-                }
+                write_latest(&mut stream, done).await
+            }
+            Ok(()) = lives.changed() => {
+                let alive = *lives.borrow_and_update();
+                write_latest(&mut stream, alive).await
             }
             next = outgoing.recv() => match next {
                 Some(Outgoing::Parts(mut parts)) => stream.write_all_chunks(&mut parts).await,
@@ -241,6 +249,16 @@ async fn write(
         if let Err(error) = sent {
             return error.to_string();
         }
+    }
+}
+
+async fn write_latest(
+    stream: &mut SendStream,
+    message: Option<impl Into<FromSession>>,
+) -> Result<(), WriteError> {
+    match message {
+        Some(message) => stream.write_all(&message.into().encode_framed()).await,
+        None => Ok(()),
     }
 }
 

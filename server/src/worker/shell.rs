@@ -193,6 +193,9 @@ impl Worker {
             let deadline = deadline.map(|ms| self.began + Duration::from_millis(ms));
             tokio::select! {
                 biased;
+                // Due at most every 100 ms, so nothing below is kept waiting;
+                // below, a busy session would be silent.
+                () = sleep_until(deadline) => self.core.tick(now(self.began)),
                 Some(event) = self.link_events.recv() => self.link_event(event),
                 Some(told) = self.told.recv() => {
                     let done = told.context("input")?;
@@ -224,7 +227,6 @@ impl Worker {
                     }
                     None => bail!("the UDP socket is gone"),
                 },
-                () = sleep_until(deadline) => self.core.tick(now(self.began)),
             }
         }
     }
@@ -264,6 +266,11 @@ impl Worker {
     async fn act(&mut self, action: Action) -> bool {
         match action {
             Action::Send(link, message) => self.send(link, |outbox| outbox.send(&message)),
+            Action::SayAlive(link, alive) => {
+                if let Some(outbox) = self.outboxes.get(&link) {
+                    outbox.alive(alive);
+                }
+            }
             Action::Close { link, farewell, why } => {
                 if let Some(outbox) = self.outboxes.remove(&link) {
                     self.closings.log(link, &why);

@@ -38,8 +38,17 @@ pub struct Link {
 }
 
 impl Link {
+    /// The next message that says more than that the session lives.
     pub async fn next(&mut self) -> Option<FromSession> {
-        timeout(PATIENCE, self.reader.next()).await.expect("the session says nothing").unwrap()
+        let next = async {
+            loop {
+                match self.reader.next().await.unwrap() {
+                    Some(FromSession::Alive(_)) => {}
+                    other => return other,
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("the session says nothing")
     }
 }
 

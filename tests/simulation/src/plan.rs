@@ -91,7 +91,7 @@ fn towards(guard: Guard) -> &'static [Fault] {
         Guard::Challenge => &[Fault::Rogue],
         Guard::Signature => &[Fault::Forged, Fault::ForgedAnswer],
         Guard::Replay => &[Fault::Replay],
-        Guard::ProbeBeforeTakeover => &[Fault::ServerCrash],
+        Guard::ProbeBeforeTakeover => &[Fault::ServerCrash, Fault::Rogue],
         Guard::ShownIsAlive => &[Fault::Isolation, Fault::ServerCrash, Fault::Partition],
         Guard::CompareAndSet => &[Fault::SharedToken, Fault::HostCrash],
         Guard::RedirectLimit | Guard::Unreachable => &[Fault::Rogue],

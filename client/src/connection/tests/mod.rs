@@ -6,6 +6,8 @@ mod failover;
 mod first_meeting;
 mod frames;
 mod races;
+mod reconnect;
+mod silence;
 
 use super::*;
 use crate::token;
@@ -91,6 +93,8 @@ struct Dtu {
     opened: Option<(SessionId, Epoch)>,
     /// When the server says `Alive` next, if it is alive.
     alive_ms: u64,
+    /// The session says that it lives whenever the server does.
+    session_alive: bool,
 }
 
 impl Dtu {
@@ -119,6 +123,7 @@ impl Dtu {
             attachments: 0,
             opened: None,
             alive_ms: 0,
+            session_alive: false,
         };
         dtu.event(Event::Window(FromWindow::Ready { size: size(), keymap: Keymap::default() }));
         dtu
@@ -168,17 +173,24 @@ impl Dtu {
     }
 
     /// Lets time pass, with ticks when they are due, while the server says
-    /// `Alive` every 100 ms if `alive`.
+    /// `Alive` every 100 ms if `alive`, and the session if it is told to.
     fn pass(&mut self, ms: u64, alive: bool) {
         let end_ms = self.now_ms + ms;
         self.alive_ms = self.alive_ms.clamp(self.now_ms, self.now_ms + 100);
         while self.now_ms < end_ms {
             let wake_ms = self.connection.wake_ms().unwrap_or(end_ms).max(self.now_ms + 1);
-            let beat_ms = if alive { self.alive_ms.max(self.now_ms + 1) } else { end_ms };
+            let beats = alive || self.session_alive;
+            let beat_ms = if beats { self.alive_ms.max(self.now_ms + 1) } else { end_ms };
             self.now_ms = wake_ms.min(beat_ms).min(end_ms);
-            if alive && self.now_ms >= self.alive_ms {
+            let beat = beats && self.now_ms >= self.alive_ms;
+            if beat {
                 self.alive_ms = self.now_ms + 100;
+            }
+            if beat && alive {
                 self.control(Alive { seq: 0, resume: None });
+            }
+            if beat && self.session_alive {
+                self.display(DisplayAlive { seq: 0 });
             }
             self.event(Event::Tick);
         }
@@ -222,22 +234,34 @@ impl Dtu {
         self.sent_control().into_iter().filter_map(insert).collect()
     }
 
+    /// Attached, and both links were heard for a while on a quiet network.
+    fn settled() -> Self {
+        let mut dtu = Dtu::attached();
+        dtu.session_alive = true;
+        dtu.pass(3_000, true);
+        assert_eq!((dtu.logged("suspected"), dtu.badge()), (0, None));
+        dtu.take();
+        dtu
+    }
+
     fn logged(&self, name: &str) -> usize {
         let names = self.logged.iter().map(|event| serde_json::to_value(event).unwrap());
         names.filter(|event| event["event"] == name).count()
     }
 
-    /// The server to which a control link is being opened.
+    /// The server to which a control link was opened last, if it did not
+    /// answer yet.
     fn opening(&self) -> Option<SocketAddrV4> {
-        match &self.connection.control {
-            Control::Opening { target, .. } => Some(target.address),
-            _ => None,
-        }
+        let attempts = &self.connection.control.attempts;
+        let latest = attempts.iter().rfind(|attempt| attempt.opened.is_none());
+        latest.map(|attempt| attempt.target.address)
     }
 
-    /// The server answers and greets.
+    /// The server, which is being tried, answers and greets.
     fn greet(&mut self, server: &str) {
-        assert_eq!(self.opening(), Some(address(server)), "who is tried");
+        let attempts = &self.connection.control.attempts;
+        let to = attempts.iter().find(|attempt| attempt.target.address == address(server));
+        self.control = to.unwrap_or_else(|| panic!("{server} is not tried: {attempts:?}")).link;
         self.greet_of(server, GROUP);
     }
 

@@ -307,7 +307,7 @@ fn any_order_of_events_keeps_the_rules() {
                 _ => dtu.pass(random(1_500), random(2) == 0),
             }
             if let Some(shown) = &dtu.connection.shown
-                && shown.lost_ms.is_none()
+                && shown.lost.is_none()
             {
                 assert!(shown.epoch.0 >= highest_shown, "seed {seed}: an older copy is shown");
                 highest_shown = shown.epoch.0;

@@ -1,5 +1,11 @@
 //! Two servers that hear each other, and everybody else who speaks.
 
+mod bad_input;
+mod cold_start;
+mod interfaces;
+mod outcomes;
+mod placing;
+
 use super::*;
 use afterglow_wire::group::{GroupMessage, ServerQ, TokenQ, TokenR, TokenSession};
 use afterglow_wire::ids::{Epoch, SessionId};

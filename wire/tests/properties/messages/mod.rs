@@ -276,5 +276,6 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
         done().prop_map(FromSession::from),
         detached.prop_map(FromSession::from),
         probed.prop_map(FromSession::from),
+        any::<u64>().prop_map(|seq| DisplayAlive { seq }.into()),
     ]
 }
