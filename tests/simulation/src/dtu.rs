@@ -372,7 +372,10 @@ impl World {
             }
             // The site has no record of servers.
             Action::AskSite
-            | Action::RememberGroup(_) | Action::ToggleCard | Action::UsePseudo | Action::Quit => {}
+            | Action::RememberGroup(_)
+            | Action::ToggleCard
+            | Action::UsePseudo
+            | Action::Quit => {}
         }
     }
 
