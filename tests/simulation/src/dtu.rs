@@ -370,7 +370,12 @@ impl World {
             Action::Log(event) => {
                 self.trace.say(self.now_us, || format!("desk{dtu} logs {event:?}"));
             }
-            Action::RememberGroup(_) | Action::ToggleCard | Action::UsePseudo | Action::Quit => {}
+            // The site has no record of servers.
+            Action::AskSite
+            | Action::RememberGroup(_)
+            | Action::ToggleCard
+            | Action::UsePseudo
+            | Action::Quit => {}
         }
     }
 

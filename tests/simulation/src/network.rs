@@ -103,6 +103,8 @@ pub struct Network {
     down: BTreeMap<(usize, u8), u64>,
     /// When a packet from one to the other last did not come in time.
     bad_us: BTreeMap<(Machine, Machine), u64>,
+    /// When an interface of a server last went down or came up.
+    changed_us: BTreeMap<usize, u64>,
     rng: Rng,
     /// What somebody listened in on.
     pub captured: VecDeque<Parcel>,
@@ -119,6 +121,7 @@ impl Network {
             cuts: BTreeMap::new(),
             down: BTreeMap::new(),
             bad_us: BTreeMap::new(),
+            changed_us: BTreeMap::new(),
             rng,
             captured: VecDeque::new(),
             listened: false,
@@ -153,6 +156,7 @@ impl Network {
             true => self.down.remove(&(server, network)),
             false => self.down.insert((server, network), now_us),
         };
+        self.changed_us.insert(server, now_us);
     }
 
     /// The networks on which a server's interface is up.
@@ -186,7 +190,12 @@ impl Network {
             return now_us;
         }
         let ends = (machine_of(from, self.servers), machine_of(to, self.servers));
-        self.bad_us.get(&ends).copied().unwrap_or(0)
+        let changed_us = |machine| match machine {
+            Machine::Server(server) => self.changed_us.get(&server).copied(),
+            _ => None,
+        };
+        let bad_us = [self.bad_us.get(&ends).copied(), changed_us(ends.0), changed_us(ends.1)];
+        bad_us.into_iter().flatten().max().unwrap_or(0)
     }
 
     fn bad(&mut self, from: Ipv4Addr, to: Ipv4Addr, now_us: u64) {

@@ -73,6 +73,8 @@ pub struct Plan {
     pub guards: Guards,
     /// True if servers speak by multicast, too.
     pub multicast: bool,
+    /// When the first desktop unit is switched on.
+    pub first_on_us: u64,
     /// True if users move, type and remove their cards.
     pub busy_users: bool,
     /// True if sessions draw again when something is typed.
@@ -91,7 +93,7 @@ fn towards(guard: Guard) -> &'static [Fault] {
         Guard::Challenge => &[Fault::Rogue],
         Guard::Signature => &[Fault::Forged, Fault::ForgedAnswer],
         Guard::Replay => &[Fault::Replay],
-        Guard::ProbeBeforeTakeover => &[Fault::ServerCrash],
+        Guard::ProbeBeforeTakeover => &[Fault::ServerCrash, Fault::Rogue],
         Guard::ShownIsAlive => &[Fault::Isolation, Fault::ServerCrash, Fault::Partition],
         Guard::CompareAndSet => &[Fault::SharedToken, Fault::HostCrash],
         Guard::RedirectLimit | Guard::Unreachable => &[Fault::Rogue],
@@ -153,6 +155,7 @@ impl Plan {
             sessions_max: 64,
             guards: Guards::ALL,
             multicast: rng.chance(300_000),
+            first_on_us: 0,
             busy_users: true,
             echo: true,
             faults,

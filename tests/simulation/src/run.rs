@@ -4,7 +4,7 @@ use crate::fault::Counts;
 use crate::invariants::Violation;
 use crate::plan::Plan;
 use crate::world::World;
-use afterglow_wire::guard::Guard;
+use afterglow_wire::guard::{Guard, Guards};
 
 /// How a seed's run went.
 #[derive(Debug, Clone)]
@@ -171,7 +171,20 @@ pub fn run_many(first: u64, count: u64) -> Summary {
     summary
 }
 
-/// The first of these seeds that notices that the check is missing.
-pub fn first_to_notice(guard: Guard, seeds: u64) -> Option<Report> {
-    (0..seeds).map(|seed| run(seed, Some(guard), false)).find(|report| report.violation.is_some())
+/// The first of these seeds that notices that the check is missing, and whose
+/// world is well with it. An error is a world that is not.
+pub fn first_to_notice(guard: Guard, seeds: u64) -> Result<Option<Report>, Box<Report>> {
+    for seed in 0..seeds {
+        let report = run(seed, Some(guard), false);
+        if report.violation.is_none() {
+            continue;
+        }
+        let plan = Plan { guards: Guards::ALL, ..Plan::without(seed, guard) };
+        let whole = run_plan(plan, None, false);
+        return match whole.violation {
+            None => Ok(Some(report)),
+            Some(_) => Err(Box::new(whole)),
+        };
+    }
+    Ok(None)
 }

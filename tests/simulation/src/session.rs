@@ -273,6 +273,13 @@ impl World {
             Action::Send(link, message) => {
                 self.send_piece(link, false, Piece::Message(message.encode_framed()));
             }
+            Action::SayAlive(link, alive) => {
+                let waits = self.streams.get(&link).is_none_or(|stream| stream.down.stalled);
+                if !waits {
+                    let message = afterglow_wire::display::FromSession::from(alive);
+                    self.send_piece(link, false, Piece::Message(message.encode_framed()));
+                }
+            }
             Action::Close { link, farewell, why } => {
                 self.trace.say(self.now_us, || format!("copy {copy} closes {link}: {why}"));
                 if let Some(farewell) = farewell {

@@ -8,10 +8,13 @@
 //! costs its server `s − 1` questions and as many answers, once. [`Rates`]
 //! measures it.
 
+use crate::fault::Fault;
 use crate::plan::{MS_US, Noise, Plan, SECOND_US};
 use crate::world::World;
 use afterglow_wire::guard::Guards;
 
+/// When the desktop units are switched on: the servers know each other then.
+const FIRST_ON_US: u64 = 3 * SECOND_US;
 /// How often it is looked whether all is well.
 const LOOK_US: u64 = 20 * MS_US;
 
@@ -22,7 +25,7 @@ pub fn calm_plan(seed: u64, servers: usize, dtus: usize) -> Plan {
         servers,
         dtus,
         networks: 1,
-        faults: vec![crate::fault::Fault::PowerOn],
+        faults: vec![Fault::PowerOn, Fault::SimultaneousBoot],
         noise: Noise::QUIET,
         faults_per_min: 0,
         calm_us: u64::MAX / 4,
@@ -32,6 +35,7 @@ pub fn calm_plan(seed: u64, servers: usize, dtus: usize) -> Plan {
         sessions_max: 4_096,
         guards: Guards::ALL,
         multicast: false,
+        first_on_us: FIRST_ON_US,
         busy_users: false,
         echo: false,
     }
@@ -85,6 +89,14 @@ impl World {
         None
     }
 
+    /// True if a desktop unit shows a session that runs on this server's
+    /// machine.
+    pub fn shows_on(&self, dtu: usize, host: usize) -> bool {
+        let Some((session, epoch)) = self.dtus[dtu].window.copy else { return false };
+        let owner = self.store.session(session).filter(|row| row.epoch == epoch);
+        owner.is_some_and(|row| row.owner == self.servers[host].name)
+    }
+
     /// How many sessions run on each server's machine.
     pub fn sessions_by_host(&self) -> Vec<usize> {
         let mut counts = vec![0; self.servers.len()];
@@ -122,20 +134,30 @@ pub fn storm(seed: u64, servers: usize, dtus: usize) -> Result<Storm, String> {
             format!("{what}: {late} desktop units are not attached")
         }
     };
+    world.run_until(FIRST_ON_US);
     let Some(power_on_ms) = world.until_all_attached(30 * SECOND_US) else {
         return Err(wrong(&world, "the power-on"));
     };
     let sessions = world.sessions_by_host();
-    // Past the next host messages, so that all is at rest.
+    // All is at rest, and the servers know who has how many sessions.
     world.run_until(world.now_us + 2 * SECOND_US);
-    let rates = world.rates_over(2 * SECOND_US);
+    let rates = world.rates_over(SECOND_US);
     let host = 0;
-    let orphans = sessions[host];
+    let orphans: Vec<usize> = (0..dtus).filter(|dtu| world.shows_on(*dtu, host)).collect();
+    let killed_us = world.now_us;
     world.servers[host].lost = true;
     world.kill_host(host);
-    // Their screens are dimmed only once they notice.
-    world.run_until(world.now_us + 2 * SECOND_US);
-    let Some(rest_ms) = world.until_all_attached(30 * SECOND_US) else {
+    let back = |world: &World, dtu: usize| {
+        let since_us = world.dtus[dtu].attached_us.filter(|at_us| *at_us > killed_us)?;
+        world.is_well(dtu).then_some(since_us)
+    };
+    let mut failover_us = None;
+    while failover_us.is_none() && world.now_us < killed_us + 30 * SECOND_US {
+        world.run_until(world.now_us + LOOK_US);
+        let all: Option<Vec<u64>> = orphans.iter().map(|dtu| back(&world, *dtu)).collect();
+        failover_us = all.and_then(|all| all.into_iter().max());
+    }
+    let Some(failover_us) = failover_us.filter(|_| world.oracle.violation.is_none()) else {
         return Err(wrong(&world, "the failover"));
     };
     let sessions_after = world.sessions_by_host().split_off(1);
@@ -143,8 +165,8 @@ pub fn storm(seed: u64, servers: usize, dtus: usize) -> Result<Storm, String> {
         power_on_ms,
         sessions,
         rates,
-        failover_ms: 2_000 + rest_ms,
-        orphans,
+        failover_ms: (failover_us - killed_us) / MS_US,
+        orphans: orphans.len(),
         sessions_after,
         take_overs: world.oracle.take_overs,
     })

@@ -141,6 +141,7 @@ impl World {
         for dtu in 0..self.plan.dtus {
             self.dtus.push(Dtu::new(dtu, &self.plan));
             let at_us = self.rng.below(if at_once { 20 * MS_US } else { 4 * SECOND_US });
+            let at_us = self.plan.first_on_us + at_us;
             self.queue.push(at_us, Due::User(dtu, UserAct::PowerOn));
         }
         if at_once {
