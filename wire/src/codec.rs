@@ -240,14 +240,22 @@ impl Wire for String {
     }
 }
 
+impl Wire for Ipv4Addr {
+    fn put(&self, out: &mut BytesMut) {
+        self.octets().put(out);
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        <[u8; 4]>::get(from).map(Ipv4Addr::from)
+    }
+}
+
 impl Wire for SocketAddrV4 {
     fn put(&self, out: &mut BytesMut) {
-        self.ip().octets().put(out);
+        self.ip().put(out);
         self.port().put(out);
     }
     fn get(from: &mut Reader) -> Result<Self, DecodeError> {
-        let ip = <[u8; 4]>::get(from)?;
-        Ok(SocketAddrV4::new(Ipv4Addr::from(ip), u16::get(from)?))
+        Ok(SocketAddrV4::new(Ipv4Addr::get(from)?, u16::get(from)?))
     }
 }
 

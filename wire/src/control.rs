@@ -7,9 +7,9 @@
 //! so that an answer to an older insert can be told and dropped.
 
 use crate::ids::{Epoch, Keymap, ServerName, SessionId, Size, Token};
-use crate::limits::{CONTROL_MESSAGE_BYTES_MAX, SERVERS_MAX};
+use crate::limits::{CONTROL_MESSAGE_BYTES_MAX, DTU_ADDRESSES_MAX, SERVERS_MAX};
 use crate::ticket::SealedTicket;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The protocol's name in the TLS handshake.
 pub const ALPN: &[u8] = b"afterglow-control/1";
@@ -28,6 +28,8 @@ wire_messages! {
         3 => ChallengeAnswer(ChallengeAnswer),
         /// The token went.
         4 => Remove(Remove),
+        /// Where else the DTU can be.
+        5 => Addresses(Addresses),
     }
 }
 
@@ -64,6 +66,17 @@ wire_struct! {
         pub version: u16,
         /// What people call this DTU: its host's name.
         pub dtu_name: String,
+    }
+}
+
+wire_struct! {
+    /// All addresses of a DTU that has several: it reaches what any of its
+    /// networks reaches. Only a hint about which of a server's addresses it is
+    /// told; the link's own address is the one that is proven.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Addresses {
+        /// At most [`DTU_ADDRESSES_MAX`].
+        pub addresses: BoundedList<Ipv4Addr, DTU_ADDRESSES_MAX>,
     }
 }
 

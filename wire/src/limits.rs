@@ -57,6 +57,8 @@ pub const KEYMAP_BYTES_MAX: usize = 64;
 pub const TICKET_BYTES_MAX: usize = 512;
 /// The most servers that one message lists.
 pub const SERVERS_MAX: usize = 64;
+/// The most addresses of its own that a DTU tells.
+pub const DTU_ADDRESSES_MAX: usize = 8;
 /// The most redirects that one insert follows.
 pub const REDIRECTS_MAX: u8 = 3;
 /// The longest certificate or key in a message, in bytes.

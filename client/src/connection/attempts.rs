@@ -183,6 +183,7 @@ impl Connection {
         self.log(connected);
         let suspicion = Suspicion::new(welcome.alive_every_ms.into(), self.now_ms);
         self.control.up = Some(Up { link, address, group, server, suspicion, suspected: false });
+        self.tell_addresses();
         if let Some(insert) = self.untold_remove.take() {
             self.send_control(Remove { insert });
         }

@@ -8,7 +8,7 @@
 use super::attempts::Attempt;
 use super::suspicion::Suspicion;
 use super::{Action, Connection, LinkId, Logged};
-use afterglow_wire::control::{Remove, ToDtu, ToServer};
+use afterglow_wire::control::{Addresses, Remove, ToDtu, ToServer};
 use afterglow_wire::ids::{GroupId, ServerName};
 use std::net::SocketAddrV4;
 
@@ -164,6 +164,14 @@ impl Connection {
             self.give_up(&Target { address: up.address, server: Some(up.server) }, why);
         }
         self.ask_again_elsewhere();
+    }
+
+    /// Tells where else this DTU can be reached, if it has several addresses.
+    pub(super) fn tell_addresses(&mut self) {
+        if self.addresses.len() > 1 {
+            let addresses = self.addresses.iter().copied().collect();
+            self.send_control(Addresses { addresses });
+        }
     }
 
     pub(super) fn control_message(&mut self, link: LinkId, message: ToDtu) {

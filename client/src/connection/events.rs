@@ -8,7 +8,7 @@ use afterglow_wire::control::{Server, ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{Epoch, GroupId, ServerName, SessionId};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// What the connection logic is told at its start.
 #[derive(Debug, Clone)]
@@ -46,6 +46,8 @@ pub enum Event {
         /// Which of the two.
         up: bool,
     },
+    /// The addresses of this machine.
+    Addresses(Vec<Ipv4Addr>),
     /// A server is known.
     ServerFound {
         /// Where it takes DTUs.

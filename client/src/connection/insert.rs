@@ -457,7 +457,13 @@ impl Connection {
         {
             present.failures = 0;
         }
-        self.ask_again();
+        // What was asked without counting on the link is asked already.
+        let asked = self.present.as_ref().is_some_and(|present| {
+            matches!(present.phase, Phase::Asked { .. }) && !present.told_showing
+        });
+        if !asked {
+            self.ask_again();
+        }
     }
 
     pub(super) fn insert_on_time(&mut self) {

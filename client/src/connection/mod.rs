@@ -50,7 +50,7 @@ use input::InputBuffer;
 use insert::Present;
 use jitter::Jitter;
 use search::Search;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 pub use candidates::Via;
 pub use events::{Action, Config, Event, LinkId};
@@ -90,6 +90,8 @@ pub struct Connection {
     jitter: Jitter,
     links: u64,
     network_up: bool,
+    /// The addresses of this machine.
+    addresses: Vec<Ipv4Addr>,
     /// The window; inserts wait for it.
     screen: Option<Screen>,
     trusted: Vec<GroupId>,
@@ -140,6 +142,7 @@ impl Connection {
             jitter,
             links: 0,
             network_up: true,
+            addresses: Vec::new(),
             screen: None,
             trusted: config.known_groups.clone(),
             distrusted: Vec::new(),
@@ -174,6 +177,7 @@ impl Connection {
         self.now_ms = self.now_ms.max(now_ms);
         match event {
             Event::Network { up } => self.network(up),
+            Event::Addresses(addresses) => self.now_at(addresses),
             Event::ServerFound { address, server, via } => self.server_found(address, server, via),
             Event::LookupFailed { text } => self.search.trouble = Some(text),
             Event::ControlOpened { link, group, server } => {
@@ -237,6 +241,14 @@ impl Connection {
             self.search.begin(self.now_ms, &mut self.jitter);
         }
         self.network_up = up;
+    }
+
+    /// The server is told of several addresses, and of those only.
+    fn now_at(&mut self, addresses: Vec<Ipv4Addr>) {
+        if addresses != self.addresses {
+            self.addresses = addresses;
+            self.tell_addresses();
+        }
     }
 
     fn window_event(&mut self, event: FromWindow) {

@@ -156,6 +156,14 @@ impl Discovery {
         }));
     }
 
+    /// The addresses at which this machine is on some network.
+    pub(super) fn addresses(&self) -> Vec<Ipv4Addr> {
+        match self.stays_here() {
+            true => Vec::new(),
+            false => interfaces().into_iter().map(|interface| interface.ip).collect(),
+        }
+    }
+
     /// True if there is a network that servers could be on.
     pub(super) fn network_is_up(&self) -> bool {
         self.listed.iter().any(|(host, _)| is_loopback(host)) || any_is_up()

@@ -275,6 +275,7 @@ impl Shell<'_> {
                     check = Instant::now() + NETWORK_CHECK;
                     let up = self.discovery.network_is_up();
                     self.own.push_back(Event::Network { up });
+                    self.own.push_back(Event::Addresses(self.discovery.addresses()));
                 }
             }
             while self.tasks.try_join_next().is_some() {}

@@ -4,7 +4,7 @@
 //! the token's removal. What it began to start goes on.
 
 use super::ask::Asker;
-use super::{Action, Due, GroupAsker, Launch, Screen, ServerCore, StoreOperation};
+use super::{Action, CopyId, Due, GroupAsker, Launch, Screen, ServerCore, StoreOperation};
 use crate::auth::{Admitted, LinkId};
 use crate::group::Ask;
 use crate::group::question::Answers;
@@ -21,6 +21,9 @@ pub(super) type CourseId = u64;
 
 /// No round of probes lasts longer, in milliseconds.
 const ROUND_MS_MAX: u64 = 400;
+/// How long what was made ready waits for an insert that wants it, in
+/// milliseconds.
+const UNWANTED_MS: u64 = 1_000;
 /// The most sessions that are made ready at a time without being wanted yet.
 const PREPARED_MAX: usize = 16;
 
@@ -67,7 +70,7 @@ impl ServerCore {
         let Some(address) = self.links.get(&link).map(|known| known.address) else { return };
         self.drop_course_of(link);
         let mut admitted = admitted.clone();
-        self.note_unreachable(&mut admitted.insert, address);
+        self.note_unreachable(&mut admitted.insert, link);
         let insert = &admitted.insert;
         let screen = Screen { size: insert.screen, keymap: insert.keymap.clone() };
         let mut placement = Placement::new(self.me().clone(), self.config.guards, &admitted);
@@ -91,9 +94,9 @@ impl ServerCore {
 
     /// What the DTU did not find out by itself: which servers that are up it
     /// cannot reach from where it is.
-    fn note_unreachable(&self, insert: &mut Insert, address: Ipv4Addr) {
+    fn note_unreachable(&self, insert: &mut Insert, link: LinkId) {
         let names = self.group.topology().up().map(|host| &host.message.host);
-        let out_of_reach = names.filter(|name| self.group.reaches(name, address).is_none());
+        let out_of_reach = names.filter(|name| self.way_to(name, link).is_none());
         let known = insert.unreachable.iter().chain(out_of_reach);
         insert.unreachable = known.cloned().collect::<BTreeSet<_>>().into_iter().collect();
     }
@@ -109,7 +112,7 @@ impl ServerCore {
     fn end_course(&mut self, id: CourseId) -> Option<Course> {
         let course = self.courses.remove(&id)?;
         self.due.remove(&(course.due_ms, Due::Course(id)));
-        self.discard_prepared(id, None);
+        self.release_prepared(id);
         Some(course)
     }
 
@@ -282,28 +285,44 @@ impl ServerCore {
 
     fn prepare(&mut self, id: CourseId, row: &SessionRow) {
         let copy = (row.id, row.epoch.next());
-        // Another insert's course may have it made ready, or started, already.
-        let known = self.prepared.contains_key(&copy) || self.table.get(copy.0, copy.1).is_some();
-        if known || self.prepared.len() >= PREPARED_MAX {
+        if let Some(owner) = self.prepared.get_mut(&copy) {
+            // What the insert before this one had made ready is as good.
+            owner.get_or_insert(id);
+            return;
+        }
+        // Another insert's course may have started it already.
+        if self.prepared.len() >= PREPARED_MAX || self.table.get(copy.0, copy.1).is_some() {
             return;
         }
         let Some(screen) = self.courses.get(&id).map(|course| course.screen.clone()) else {
             return;
         };
-        self.prepared.insert(copy, id);
+        self.prepared.insert(copy, Some(id));
         let launch = self.launch(self.taken_over(row.clone()), screen);
         self.actions.push(Action::Prepare(Box::new(launch)));
     }
 
-    /// Gives up what was made ready for a course, but for what is wanted.
-    pub(super) fn discard_prepared(&mut self, id: CourseId, wanted: Option<(SessionId, Epoch)>) {
-        let of_course = self.prepared.iter().filter(|(_, course)| **course == id);
-        for copy in of_course.map(|(copy, _)| *copy).collect::<Vec<_>>() {
+    /// What was made ready for a course that ended waits a moment for the
+    /// DTU's next insert, which often wants the same.
+    fn release_prepared(&mut self, id: CourseId) {
+        let of_course = self.prepared.iter_mut().filter(|(_, owner)| **owner == Some(id));
+        let copies: Vec<_> = of_course
+            .map(|(copy, owner)| {
+                *owner = None;
+                *copy
+            })
+            .collect();
+        for (session, epoch) in copies {
+            self.at(self.now.steady_ms + UNWANTED_MS, Due::Discard(session, epoch));
+        }
+    }
+
+    /// Gives up what was made ready and is wanted by nobody.
+    pub(super) fn discard_unwanted(&mut self, copy: CopyId) {
+        if self.prepared.get(&copy) == Some(&None) {
             self.prepared.remove(&copy);
-            if wanted != Some(copy) {
-                let (session, epoch) = copy;
-                self.actions.push(Action::Discard { session, epoch });
-            }
+            let (session, epoch) = copy;
+            self.actions.push(Action::Discard { session, epoch });
         }
     }
 

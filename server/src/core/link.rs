@@ -26,6 +26,8 @@ const SERVERS_EVERY: u64 = 10;
 pub(super) struct Link {
     pub(super) dtu: DtuId,
     pub(super) address: Ipv4Addr,
+    /// The addresses that it says it has on other networks.
+    others: Vec<Ipv4Addr>,
     /// The newest insert on this link.
     pub(super) insert: u64,
     /// The session that it was attached to on this link.
@@ -63,8 +65,16 @@ impl ServerCore {
         if self.links.is_empty() {
             self.next_alive_ms = self.now.steady_ms + ALIVE_EVERY_MS;
         }
-        let (insert, current, servers) = (0, None, Vec::new());
-        self.links.insert(link, Link { dtu, address, insert, current, servers, beats: link });
+        let known = Link {
+            dtu,
+            address,
+            others: Vec::new(),
+            insert: 0,
+            current: None,
+            servers: Vec::new(),
+            beats: link,
+        };
+        self.links.insert(link, known);
         let (server, alive_every_ms) = (self.me().clone(), ALIVE_EVERY_MS as u32);
         self.tell(link, Welcome { version: VERSION, server, alive_every_ms });
         self.tell_servers(link);
@@ -98,6 +108,11 @@ impl ServerCore {
             ToServer::Insert(insert) => self.insert(link, dtu, insert),
             ToServer::ChallengeAnswer(answer) => self.challenge_answer(link, &answer),
             ToServer::Remove(remove) => self.remove(link, dtu, remove.insert),
+            ToServer::Addresses(told) => {
+                if let Some(known) = self.links.get_mut(&link) {
+                    known.others = told.addresses.into_vec();
+                }
+            }
             ToServer::Unknown(kind) => self.log(Level::Debug, || {
                 format!("desktop unit {dtu:?}: message of unknown kind {kind}")
             }),
@@ -212,6 +227,14 @@ impl ServerCore {
         );
     }
 
+    /// The address by which a DTU reaches a server: from its link's network,
+    /// else from another that it is on.
+    pub(super) fn way_to(&self, server: &ServerName, link: LinkId) -> Option<SocketAddrV4> {
+        let known = self.links.get(&link)?;
+        let all = std::iter::once(&known.address).chain(&known.others);
+        all.copied().find_map(|address| self.group.reaches(server, address))
+    }
+
     /// Where a DTU reaches a host's session: at the host's address on the
     /// DTU's own network, if it has one there.
     fn endpoint_for(
@@ -223,7 +246,7 @@ impl ServerCore {
         let Some(dtu) = self.links.get(&link).map(|known| known.address) else { return endpoint };
         let near = match host == self.me() {
             true => Some(self.group.own_address(dtu)),
-            false => self.group.reaches(host, dtu).map(|address| *address.ip()),
+            false => self.way_to(host, link).map(|address| *address.ip()),
         };
         SocketAddrV4::new(near.unwrap_or(*endpoint.ip()), endpoint.port())
     }
@@ -237,11 +260,8 @@ impl ServerCore {
         token: &Token,
         (to, plan, about): (ServerName, Plan, TokenSession),
     ) {
-        let Some((dtu, address)) = self.links.get(&link).map(|known| (known.dtu, known.address))
-        else {
-            return;
-        };
-        let Some(address) = self.group.reaches(&to, address) else {
+        let Some(dtu) = self.links.get(&link).map(|known| known.dtu) else { return };
+        let Some(address) = self.way_to(&to, link) else {
             let code = RefusalCode::Unresolved;
             let text = format!("your session runs on {to}, which this screen cannot reach");
             return self.tell(link, Refused { insert, code, text });

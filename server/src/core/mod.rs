@@ -73,6 +73,8 @@ enum Due {
     Start(SessionId, Epoch),
     /// The store is to be told again where a copy is.
     Endpoint(SessionId, Epoch),
+    /// What was made ready is given up, if nobody wants it.
+    Discard(SessionId, Epoch),
     /// The store is to be asked again whether a copy is still the session.
     Check(SessionId, Epoch),
 }
@@ -100,8 +102,9 @@ pub struct ServerCore {
     courses: BTreeMap<CourseId, Course>,
     next_course: CourseId,
     starts: BTreeMap<CopyId, Start>,
-    /// What was made ready for a take-over, and for which course.
-    prepared: BTreeMap<CopyId, CourseId>,
+    /// What was made ready for a take-over, and for which course; for none
+    /// since that ended, and then only for a moment.
+    prepared: BTreeMap<CopyId, Option<CourseId>>,
     /// Questions to the store and to endpoints that are under way.
     asked: BTreeMap<RequestId, Asker>,
     next_request: RequestId,
@@ -238,6 +241,7 @@ impl ServerCore {
                 Due::Course(course) => self.course_is_due(course, at_ms),
                 Due::Start(session, epoch) => self.start_is_due((session, epoch)),
                 Due::Endpoint(session, epoch) => self.note_endpoint((session, epoch)),
+                Due::Discard(session, epoch) => self.discard_unwanted((session, epoch)),
                 Due::Check(session, epoch) => self.check_copy((session, epoch)),
             }
         }

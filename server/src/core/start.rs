@@ -102,8 +102,7 @@ impl ServerCore {
             course.starts(row.id, row.epoch);
         }
         // What was made ready for it is kept for it, whoever wanted it made
-        // ready: another insert's course must not give it up later.
-        self.discard_prepared(course, Some(copy));
+        // ready.
         self.prepared.remove(&copy);
         let (phase, waiting) = (Phase::Noting(course), Vec::new());
         self.starts.insert(copy, Start { row, screen, phase, waiting });

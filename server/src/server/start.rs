@@ -19,24 +19,29 @@ use tokio::sync::oneshot;
 
 /// How long a keeper has to bring its session up, once that is wanted.
 const START_TIME: Duration = Duration::from_secs(10);
+/// How long a keeper has to clear away what it made ready.
+const GIVE_UP_TIME: Duration = Duration::from_secs(5);
 /// How long a start is kept ready before it is given up.
 const READY_TIME: Duration = Duration::from_secs(30);
 
-/// A start that was begun.
+/// The last attempt to start a copy.
 #[derive(Debug)]
 pub struct StartEntry {
+    /// Its number among the attempts at this copy.
+    attempt: u64,
     /// Takes the order, if it has not been given.
     order: Option<oneshot::Sender<StartOrder>>,
+    /// Attempts at one copy use one directory, so each waits for the end of
+    /// the one before.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 type Copy = (SessionId, Epoch);
 
 /// Makes a session ready, as far as nothing of the user's is touched.
 pub fn prepare(shared: &Arc<Shared>, launch: Launch) {
-    let copy = (launch.row.id, launch.row.epoch);
     let (order, ordered) = oneshot::channel();
-    lock(&shared.starts).insert(copy, StartEntry { order: Some(order) });
-    tokio::spawn(run(shared.clone(), launch, Some(ordered)));
+    attempt(shared, launch, Some(order), Some(ordered));
 }
 
 /// Gives up what was made ready, if it was.
@@ -46,10 +51,8 @@ pub fn discard(shared: &Shared, copy: Copy) {
 
 /// Starts a session, made ready or not.
 pub fn start(shared: &Arc<Shared>, launch: Launch) {
-    let copy = (launch.row.id, launch.row.epoch);
-    if !give_order(shared, copy, StartOrder::Go) {
-        lock(&shared.starts).insert(copy, StartEntry { order: None });
-        tokio::spawn(run(shared.clone(), launch, None));
+    if !give_order(shared, (launch.row.id, launch.row.epoch), StartOrder::Go) {
+        attempt(shared, launch, None, None);
     }
 }
 
@@ -60,11 +63,44 @@ fn give_order(shared: &Shared, copy: Copy, order: StartOrder) -> bool {
     sender.is_some_and(|sender| sender.send(order).is_ok())
 }
 
-/// One start, from its directories to the news of its end.
-async fn run(shared: Arc<Shared>, launch: Launch, ordered: Option<oneshot::Receiver<StartOrder>>) {
+/// Begins an attempt. One before it that still waits for its order loses it,
+/// and ends.
+fn attempt(
+    shared: &Arc<Shared>,
+    launch: Launch,
+    order: Option<oneshot::Sender<StartOrder>>,
+    ordered: Option<oneshot::Receiver<StartOrder>>,
+) {
+    let copy = (launch.row.id, launch.row.epoch);
+    let mut starts = lock(&shared.starts);
+    let before = starts.remove(&copy).map(|entry| (entry.attempt, entry.turn));
+    let (last, turn) = before.unwrap_or_default();
+    let number = last + 1;
+    starts.insert(copy, StartEntry { attempt: number, order, turn: turn.clone() });
+    drop(starts);
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let turn = turn.lock().await;
+        run(&shared, number, launch, ordered).await;
+        drop(turn);
+    });
+}
+
+/// One attempt, from its directories to the news of its end.
+async fn run(
+    shared: &Arc<Shared>,
+    number: u64,
+    launch: Launch,
+    ordered: Option<oneshot::Receiver<StartOrder>>,
+) {
     let (session, epoch) = (launch.row.id, launch.row.epoch);
-    let result = perform(&shared, &launch, ordered).await;
-    lock(&shared.starts).remove(&(session, epoch));
+    let result = perform(shared, &launch, ordered).await;
+    {
+        let mut starts = lock(&shared.starts);
+        if starts.get(&(session, epoch)).is_some_and(|last| last.attempt == number) {
+            starts.remove(&(session, epoch));
+        }
+    }
     if let Some(result) = result.transpose() {
         shared.tell(Event::Started { session, epoch, result }).await;
     }
@@ -93,8 +129,10 @@ async fn perform(
     let mut keeper = Keeper::spawn(shared, spec(shared, launch, &dir, hold)?, &dir).await?;
     if let Some(ordered) = ordered {
         let order = tokio::time::timeout(READY_TIME, ordered).await;
-        // Without an order its standard input closes, and that is one too.
-        let Ok(Ok(StartOrder::Go)) = order else { return Ok(None) };
+        let Ok(Ok(StartOrder::Go)) = order else {
+            keeper.give_up().await;
+            return Ok(None);
+        };
         make(&home)?;
     }
     let port = keeper.go(hold).await?;
@@ -140,7 +178,7 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
 /// A keeper that is being started, and its log.
 struct Keeper {
     process: Option<Child>,
-    stdin: ChildStdin,
+    stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     log: PathBuf,
 }
@@ -169,14 +207,25 @@ impl Keeper {
         if let Err(e) = writer.send(spec).await {
             return Err(format!("the session's keeper took no description: {e}"));
         }
-        Ok(Keeper { process: Some(process), stdin, stdout, log })
+        Ok(Keeper { process: Some(process), stdin: Some(stdin), stdout, log })
+    }
+
+    /// Lets it clear away what it made ready, and waits until it has.
+    async fn give_up(mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        // Without an order its standard input closes, and that is one too.
+        self.stdin = None;
+        if tokio::time::timeout(GIVE_UP_TIME, process.wait()).await.is_err() {
+            // It may have ended by itself just now.
+            let _ = process.kill().await;
+        }
     }
 
     /// Lets it go on, if it holds, and waits for its report.
     async fn go(&mut self, holds: bool) -> Result<u16, String> {
         let talk = async {
-            if holds {
-                let mut writer = MessageWriter::<_, StartOrder>::new(&mut self.stdin);
+            if let Some(stdin) = self.stdin.as_mut().filter(|_| holds) {
+                let mut writer = MessageWriter::<_, StartOrder>::new(stdin);
                 writer.send(StartOrder::Go).await.map_err(|e| e.to_string())?;
             }
             let mut reader = MessageReader::<_, Started>::new(&mut self.stdout);

@@ -68,6 +68,7 @@ fn what_was_made_ready_is_discarded_when_the_endpoint_answers_after_all() {
     world.run_ms(100);
     let attached = world.last(1, link, attach).expect("attached");
     assert_eq!((attached.origin, attached.epoch), (Origin::Caretaken, Epoch(1)));
+    world.run_ms(1_000);
     assert_eq!(world.servers[1].discarded, vec![(session, Epoch(2))]);
     assert_eq!(world.only_row().owner, name("mud"));
 }
@@ -80,9 +81,26 @@ fn what_was_made_ready_goes_with_the_link_that_it_was_for() {
     let link = world.connect(1, 1);
     world.insert(1, link, failover(5, "mud", None));
     world.tell(1, Event::LinkClosed { link });
-    world.run_ms(1_000);
+    world.run_ms(900);
+    assert!(world.servers[1].discarded.is_empty());
+    world.run_ms(200);
     assert_eq!(world.servers[1].discarded, vec![(session, Epoch(2))]);
     assert_eq!(world.only_row().epoch, Epoch(1));
+}
+
+#[test]
+fn what_was_made_ready_is_used_by_the_dtus_next_insert() {
+    let (mut world, session) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None));
+    world.run_ms(100);
+    world.insert(1, link, failover(5, "mud", None));
+    world.run_ms(3_000);
+    assert_eq!(world.last(1, link, attach).expect("attached").epoch, Epoch(2));
+    assert_eq!(world.servers[1].prepared, vec![(session, Epoch(2))]);
+    assert!(world.servers[1].discarded.is_empty());
 }
 
 #[test]

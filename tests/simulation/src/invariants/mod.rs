@@ -122,7 +122,7 @@ impl World {
                     stream.facts.removed = stream.facts.removed.max(remove.insert);
                 }
             }
-            ToServer::Hello(_) | ToServer::Unknown(_) => {}
+            ToServer::Hello(_) | ToServer::Addresses(_) | ToServer::Unknown(_) => {}
         }
     }
 

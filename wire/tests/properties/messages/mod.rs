@@ -6,6 +6,7 @@ use afterglow_wire::control::*;
 use afterglow_wire::display::*;
 use afterglow_wire::ids::*;
 use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::limits::DTU_ADDRESSES_MAX;
 use afterglow_wire::local::*;
 use afterglow_wire::ticket::{Permit, Plan, SealedTicket, Ticket};
 use afterglow_wire::trust::GroupKey;
@@ -120,8 +121,11 @@ pub fn to_server() -> impl Strategy<Value = ToServer> {
     let hello = (any::<u16>(), text()).prop_map(|(version, dtu_name)| Hello { version, dtu_name });
     let answer = (any::<u64>(), any::<[u8; 32]>(), token())
         .prop_map(|(insert, nonce, token)| ChallengeAnswer { insert, nonce, token });
+    let addresses = vec(any::<[u8; 4]>(), 0..=DTU_ADDRESSES_MAX)
+        .prop_map(|all| Addresses { addresses: all.into_iter().map(Into::into).collect() });
     prop_oneof![
         hello.prop_map(ToServer::from),
+        addresses.prop_map(ToServer::from),
         insert().prop_map(ToServer::from),
         answer.prop_map(ToServer::from),
         any::<u64>().prop_map(|insert| Remove { insert }.into()),
