@@ -19,7 +19,7 @@ mod tokens;
 use crate::queue::ServerLife;
 use crate::world::World;
 use afterglow_server::core::{Action, RequestId};
-use afterglow_wire::control::{Cause, ToDtu, ToServer};
+use afterglow_wire::control::{Cause, RedirectPlan, ToDtu, ToServer};
 use afterglow_wire::display::ToSession;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Token};
 use afterglow_wire::ticket::SealedTicket;
@@ -55,6 +55,8 @@ pub struct Oracle {
     pub tickets: VecDeque<(SealedTicket, Cause, u64)>,
     /// The inserts whose token was proved.
     proved: BTreeSet<(DtuId, u64, Token)>,
+    /// The ticket and the plan of an insert's last redirect.
+    plans: BTreeMap<(DtuId, u64), (SealedTicket, RedirectPlan)>,
     /// How many redirects in a row an insert followed.
     followed: BTreeMap<(usize, u64), u32>,
     /// The highest epoch of a session that a server's process was told.
@@ -177,6 +179,7 @@ impl World {
     pub fn note_to_copy(&mut self, copy: usize, number: u64, message: &ToSession) {
         if let ToSession::Attach(attach) = message
             && let Some(bearer) = self.id_behind(number)
+            && self.plan.busy_users
         {
             let host_ms = self.servers[self.copies[copy].host].offset_ms;
             let ahead_ms = |issuer: &ServerName| {
