@@ -5,6 +5,9 @@
 #   make simulate   SEEDS=100000 evenings of failures in virtual time
 #   make snapshots  record the golden pictures again
 #   make fmt lint   only these parts of `make test`
+#   make bench      measure how long a user waits when a host dies: KILLS hosts
+#                   are killed, then a bad network is endured for SOAK_S seconds
+#                   (KILLS=10 SOAK_S=0 is a short one)
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
 #   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
 #                   (needs nightly Rust and cargo-fuzz)
@@ -17,13 +20,20 @@ FUZZ_SECS ?= 10
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt lint build check snapshots deny fuzz simulate
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover
 
 demo:
 	@tests/setup.sh demo
 	@echo "Building Afterglow in release; the first time this takes some minutes." >&2
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-demo
+
+bench: bench-failover
+
+bench-failover:
+	@tests/setup.sh bench
+	@cargo build $(LOCKED) --release --workspace --bins
+	@$(TARGET)/release/afterglow-bench-failover
 
 # Clippy and the documentation share their artefacts, and so do the programs
 # and the tests; there is one profile.

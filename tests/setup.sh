@@ -1,5 +1,6 @@
 #!/bin/sh
-# Everything that must be on the machine before a build: `setup.sh demo`, `setup.sh test`.
+# Everything that must be on the machine before a build: `setup.sh demo`, `setup.sh test`,
+# `setup.sh bench`.
 #
 # It installs what is missing and nothing else, never removes or replaces a
 # package, and starts no service. When nothing is missing it calls no apt at
@@ -19,6 +20,8 @@ build_packages="pkg-config libpcsclite-dev"
 session_packages="xvfb dbus x11-xkb-utils x11-xserver-utils xkb-data xfonts-base openbox tint2 xterm"
 window_packages="libxkbcommon0 libxkbcommon-x11-0 libxcb-xkb1 libx11-xcb1 libxcursor1 libxi6
     libxrandr2 libvulkan1 mesa-vulkan-drivers libegl1 libgl1-mesa-dri"
+# Hosts with networks of their own, in namespaces.
+network_packages="iproute2 util-linux"
 # A reader in software listens on every address, and a person's own pcscd is
 # not ours to touch: the test runs private copies in namespaces of its own.
 reader_packages="pcscd vsmartcard-vpcd"
@@ -121,11 +124,15 @@ case "${1:-}" in
         check_tools
         install_missing $build_packages $session_packages $window_packages
         ;;
+    bench)
+        check_tools
+        install_missing $build_packages $session_packages $window_packages $network_packages
+        ;;
     test)
         check_tools
         check_lint_tools
-        install_missing $build_packages $session_packages $window_packages iproute2 util-linux
+        install_missing $build_packages $session_packages $window_packages $network_packages
         unpack_reader
         ;;
-    *) stop "usage: setup.sh demo|test" ;;
+    *) stop "usage: setup.sh demo|test|bench" ;;
 esac

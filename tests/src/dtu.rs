@@ -3,6 +3,7 @@
 use crate::events::{Event, EventLog};
 use crate::glyphs::{Word, XTERM_FONT};
 use crate::keys::Keyboard;
+use crate::netns::lan::Node;
 use crate::picture::Picture;
 use crate::process::Process;
 use crate::screen::Screen;
@@ -14,11 +15,12 @@ use rustix::process::Signal;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 use x11rb::protocol::xproto::Window;
 
 /// How a DTU is opened.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct DtuOptions {
     /// Names its files; two DTUs of a test have two names.
     pub name: String,
@@ -34,6 +36,8 @@ pub struct DtuOptions {
     pub font: &'static str,
     /// The socket of the pcscd that it may talk to; none unless told.
     pub pcscd: Option<PathBuf>,
+    /// The place that it runs at, if that has networks of its own.
+    pub desk: Option<Arc<Node>>,
 }
 
 impl DtuOptions {
@@ -47,6 +51,7 @@ impl DtuOptions {
             place_px: (0, 0),
             font: XTERM_FONT,
             pcscd: None,
+            desk: None,
         }
     }
 
@@ -131,6 +136,9 @@ impl<'a> Dtu<'a> {
             .env("PCSCLITE_CSOCK_NAME", pcscd);
         screen.lend_to(&mut command);
         programs::draw_in_software(&mut command);
+        if let Some(place) = &options.desk {
+            command = place.namespace().inside(&command);
+        }
         let mut process = Process::spawn("afterglow", &mut command, &files.join("afterglow.log"))?;
         let window = wait::until("the DTU opens its window", wait::PATIENCE, || {
             process.check()?;

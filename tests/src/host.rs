@@ -1,5 +1,6 @@
 //! One host: its server, its sessions, and how it dies.
 
+use crate::netns::lan::Node;
 use crate::ports::Ports;
 use crate::process::{HOST_MARK, Process, kill_marked};
 use crate::session::SessionDesktop;
@@ -9,13 +10,28 @@ use rustix::process::Signal;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The ports of a host on a network of its own.
+const CONTROL_PORT: u16 = 7010;
+const GROUP_PORT: u16 = 7009;
+
+/// Where a host is.
+pub enum Place {
+    /// On this machine's loopback interface, at ports of its own; all of its
+    /// group are listed in its configuration.
+    Loopback(Ports),
+    /// On networks of its own, at the usual ports; it finds its group itself.
+    Network(Arc<Node>),
+}
 
 /// One host; every process of it ends when this is dropped.
 pub struct Host {
     name: String,
     directory: PathBuf,
-    ports: Ports,
+    place: Place,
     mark: String,
     server: Option<Process>,
     search_path: Option<PathBuf>,
@@ -23,11 +39,11 @@ pub struct Host {
 
 impl Host {
     /// A host whose server is not started yet.
-    pub fn new(name: &str, directory: PathBuf, ports: Ports) -> Self {
+    pub fn new(name: &str, directory: PathBuf, place: Place) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let mark = format!("{name}-{}-{number}", std::process::id());
-        Host { name: name.to_owned(), directory, ports, mark, server: None, search_path: None }
+        Host { name: name.to_owned(), directory, place, mark, server: None, search_path: None }
     }
 
     /// Lets its server and sessions find programs in this directory only.
@@ -42,12 +58,44 @@ impl Host {
 
     /// Where it takes DTUs.
     pub fn control_address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports.control())
+        let port = match &self.place {
+            Place::Loopback(ports) => ports.control(),
+            Place::Network(_) => CONTROL_PORT,
+        };
+        SocketAddrV4::new(self.address(), port)
     }
 
     /// Where it hears the group.
     pub fn group_address(&self) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports.group())
+        let port = match &self.place {
+            Place::Loopback(ports) => ports.group(),
+            Place::Network(_) => GROUP_PORT,
+        };
+        SocketAddrV4::new(self.address(), port)
+    }
+
+    /// Its first address.
+    pub fn address(&self) -> Ipv4Addr {
+        match &self.place {
+            Place::Loopback(_) => Ipv4Addr::LOCALHOST,
+            Place::Network(node) => node.first().address,
+        }
+    }
+
+    /// Its place in the network, if it has one of its own.
+    pub fn node(&self) -> Result<&Arc<Node>> {
+        match &self.place {
+            Place::Loopback(_) => bail!("{} is on the loopback interface", self.name),
+            Place::Network(node) => Ok(node),
+        }
+    }
+
+    /// The command, run where the host is.
+    fn at_place(&self, command: Command) -> Command {
+        match &self.place {
+            Place::Loopback(_) => command,
+            Place::Network(node) => node.namespace().inside(&command),
+        }
     }
 
     /// Its configuration file.
@@ -55,7 +103,8 @@ impl Host {
         self.directory.join("afterglow.toml")
     }
 
-    /// Writes its configuration: loopback only, all peers listed.
+    /// Writes its configuration. On loopback its peers are listed; on a
+    /// network of its own only the key and the store are told.
     pub fn write_config(
         &self,
         shared: &Path,
@@ -66,21 +115,20 @@ impl Host {
         let quoted = |words: Vec<String>| {
             words.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ")
         };
-        let peers = peers
-            .iter()
-            .filter(|port| **port != self.ports.group())
-            .map(|port| format!("127.0.0.1:{port}"))
-            .collect();
         let shared = shared.display();
         let mut text = String::new();
         writeln!(text, "name = {:?}", self.name)?;
-        writeln!(text, "listen = \"127.0.0.1\"")?;
-        writeln!(text, "advertise = \"127.0.0.1\"")?;
-        writeln!(text, "interfaces = [\"lo\"]")?;
-        writeln!(text, "control_port = {}", self.ports.control())?;
-        writeln!(text, "group_port = {}", self.ports.group())?;
-        writeln!(text, "session_ports = {:?}", self.ports.sessions())?;
-        writeln!(text, "peers = [{}]", quoted(peers))?;
+        if let Place::Loopback(ports) = &self.place {
+            let peers = peers.iter().filter(|port| **port != ports.group());
+            let peers = peers.map(|port| format!("127.0.0.1:{port}")).collect();
+            writeln!(text, "listen = \"127.0.0.1\"")?;
+            writeln!(text, "advertise = \"127.0.0.1\"")?;
+            writeln!(text, "interfaces = [\"lo\"]")?;
+            writeln!(text, "control_port = {}", ports.control())?;
+            writeln!(text, "group_port = {}", ports.group())?;
+            writeln!(text, "session_ports = {:?}", ports.sessions())?;
+            writeln!(text, "peers = [{}]", quoted(peers))?;
+        }
         writeln!(text, "group_key = \"{shared}/group.key\"")?;
         writeln!(text, "store = \"sqlite://{shared}/store.db\"")?;
         writeln!(text, "home_root = \"{shared}/home\"")?;
@@ -103,11 +151,12 @@ impl Host {
             command.env("PATH", directory);
         }
         let log = self.directory.join("server.log");
+        let mut command = self.at_place(command);
         let mut server = Process::spawn("afterglow-server", &mut command, &log)?;
-        let port = self.ports.control();
+        let (pid, port) = (server.pid(), self.control_address().port());
         wait::until_true(&format!("{}'s server listens", self.name), || {
             server.check()?;
-            udp_port_is_bound(port)
+            udp_port_is_bound(pid, port)
         })?;
         self.server = Some(server);
         Ok(())
@@ -145,6 +194,13 @@ impl Host {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// Waits until its server has logged these words.
+    pub fn wait_log(&self, words: &str) -> Result<()> {
+        let what = format!("{}'s server says {words:?}", self.name);
+        wait::until_true(&what, || Ok(self.server_log().contains(words)))
+            .with_context(|| format!("it said:\n{}", self.server_log()))
+    }
+
     /// Its server's process id.
     pub fn server_pid(&self) -> Result<u32> {
         Ok(self.server.as_ref().context("its server runs")?.pid())
@@ -175,10 +231,14 @@ impl Host {
     /// The X server of its only session, as soon as it is there.
     pub fn only_session(&self) -> Result<SessionDesktop> {
         let what = format!("{} hosts a session", self.name);
+        let root = match &self.place {
+            Place::Loopback(_) => PathBuf::from("/"),
+            Place::Network(node) => node.namespace().root(),
+        };
         wait::until(&what, wait::PATIENCE, || {
             let directories = self.session_directories()?;
             match directories.iter().find(|directory| directory.join("display").exists()) {
-                Some(directory) => Ok(SessionDesktop::open(directory).ok()),
+                Some(directory) => Ok(SessionDesktop::open(&root, directory).ok()),
                 None => Ok(None),
             }
         })
@@ -192,9 +252,10 @@ impl Drop for Host {
     }
 }
 
-/// True if somebody on this machine has bound this UDP port (of any address).
-fn udp_port_is_bound(port: u16) -> Result<bool> {
-    let sockets = std::fs::read_to_string("/proc/net/udp").context("procfs")?;
+/// True if somebody in this process's network has bound this UDP port (of any
+/// address).
+fn udp_port_is_bound(pid: u32, port: u16) -> Result<bool> {
+    let sockets = std::fs::read_to_string(format!("/proc/{pid}/net/udp")).context("procfs")?;
     let wanted = format!(":{port:04X}");
     Ok(sockets
         .lines()

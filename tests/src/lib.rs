@@ -14,21 +14,25 @@
 //! | [`glyphs`] | a word as xterm draws it |
 //! | [`keys`] | a person's hands: which keys make a text |
 //! | [`site`] | a group of hosts with one store and one home folder |
+//! | [`netns`] | hosts with networks of their own: cables, captures, bad weather |
 //! | [`host`] | one host: its server, its sessions, its sudden death |
 //! | [`session`] | a session's own X server, asked directly |
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
 //! | [`demo`] | the demo: the story, and a person's hands |
+//! | [`bench`] | kill to pixels: what `make bench-failover` measures |
 //! | [`reader`] | a private card reader and the card in it |
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod demo;
 pub mod dtu;
 pub mod events;
 pub mod glyphs;
 pub mod host;
 pub mod keys;
+pub mod netns;
 pub mod picture;
 pub mod ports;
 pub mod process;

@@ -2,6 +2,7 @@
 //! pixels, and hands on its keyboard and pointer (XTEST).
 
 use crate::keys::{Keyboard, SHIFT, Stroke};
+use crate::netns::Namespace;
 use crate::picture::Picture;
 use crate::process::Process;
 use crate::{programs, wait, xauthority};
@@ -25,12 +26,24 @@ pub struct Screen {
     server: Process,
     connection: RustConnection,
     display: u32,
+    /// The root directory of the system that it runs on.
+    root: PathBuf,
     xauthority: PathBuf,
 }
 
 impl Screen {
     /// Starts one of this size; its files go into `directory`.
     pub fn start(directory: &Path, width_px: u16, height_px: u16) -> Result<Self> {
+        Screen::start_in(None, directory, width_px, height_px)
+    }
+
+    /// Likewise, in a namespace; programs of all of them reach it.
+    pub fn start_in(
+        namespace: Option<&Namespace>,
+        directory: &Path,
+        width_px: u16,
+        height_px: u16,
+    ) -> Result<Self> {
         let xauthority = directory.join("Xauthority");
         xauthority::create(&xauthority)?;
         let mut command = Command::new("Xvfb");
@@ -38,16 +51,20 @@ impl Screen {
             .args(["-displayfd", "1", "-noreset", "-nolisten", "tcp", "-screen", "0"])
             .arg(format!("{width_px}x{height_px}x24"))
             .arg("-auth")
-            .arg(&xauthority)
-            .stdout(Stdio::piped());
+            .arg(&xauthority);
+        if let Some(namespace) = namespace {
+            command = namespace.inside(&command);
+        }
+        command.stdout(Stdio::piped());
         let mut server = Process::spawn("Xvfb", &mut command, &directory.join("screen.log"))?;
         let mut line = String::new();
         let stdout = server.take_stdout().context("its standard output is a pipe")?;
         BufReader::new(stdout).read_line(&mut line)?;
         server.check()?;
         let display = line.trim().parse().context("Xvfb tells its display's number")?;
-        let connection = xauthority::connect(display, &xauthority)?;
-        Ok(Screen { server, connection, display, xauthority })
+        let root = namespace.map_or_else(|| PathBuf::from("/"), Namespace::root);
+        let connection = xauthority::connect(&root, display, &xauthority)?;
+        Ok(Screen { server, connection, display, root, xauthority })
     }
 
     /// Lets a command's windows appear here, and nowhere else.
@@ -70,7 +87,7 @@ impl Screen {
 
     /// Another connection to the X server, for another thread.
     pub fn connect_again(&self) -> Result<RustConnection> {
-        xauthority::connect(self.display, &self.xauthority)
+        xauthority::connect(&self.root, self.display, &self.xauthority)
     }
 
     /// The connection to the X server.

@@ -15,14 +15,14 @@ pub struct SessionDesktop {
 }
 
 impl SessionDesktop {
-    /// The session of this directory.
-    pub fn open(directory: &Path) -> Result<Self> {
+    /// The session of this directory, on a system whose root directory this is.
+    pub fn open(root: &Path, directory: &Path) -> Result<Self> {
         let path = directory.join("display");
         let display = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         let display = display.trim().trim_start_matches(':').parse();
         let display = display.context("the session's display is a number")?;
-        let connection = xauthority::connect(display, &directory.join("Xauthority"))?;
+        let connection = xauthority::connect(root, display, &directory.join("Xauthority"))?;
         Ok(SessionDesktop { directory: directory.to_owned(), connection })
     }
 

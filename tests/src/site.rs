@@ -1,8 +1,11 @@
-//! A group of hosts on this machine: one key, one store, one home folder,
-//! loopback only.
+//! A group of hosts on this machine: one key, one store, one home folder; on
+//! loopback only, or on networks of their own.
 
 use crate::dtu::{Dtu, DtuOptions};
-use crate::host::Host;
+use crate::host::{Host, Place};
+use crate::netns::Displays;
+use crate::netns::capture::Capture;
+use crate::netns::lan::{Lan, Node, Segment};
 use crate::ports::Ports;
 use crate::process::Process;
 use crate::scratch::Scratch;
@@ -12,17 +15,34 @@ use afterglow_link::certificates::Authority;
 use afterglow_wire::ids::GroupId;
 use afterglow_wire::trust::GroupKey;
 use anyhow::{Context, Result, ensure};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A desktop that is one terminal, as large as the screen, and nothing else:
 /// what is typed is all that changes.
 pub const TERMINAL: &[&str] = &["xterm", "-geometry", "100x35+0+0", "-e", "env", "PS1=$ ", "sh"];
 
+/// The last numbers of the addresses of servers and of DTUs.
+const FIRST_SERVER: u8 = 1;
+const FIRST_DESK: u8 = 101;
+
+/// The address of a host of this number on each segment. Bridges have networks
+/// of their own; what is loose is all one.
+fn interfaces(segments: &[Segment], number: u8) -> Vec<(Segment, Ipv4Addr)> {
+    let network = |segment: &Segment| match segment {
+        Segment::Bridge(bridge) => *bridge as u8,
+        Segment::Loose => 0,
+    };
+    let on = |segment: &Segment| (*segment, Ipv4Addr::new(10, 79, network(segment), number));
+    segments.iter().map(on).collect()
+}
+
 /// The hosts, and all that they share.
 pub struct Site {
     /// Its hosts.
     pub hosts: Vec<Host>,
+    lan: Option<Lan>,
     group_key: PathBuf,
     group: GroupId,
     scratch: Scratch,
@@ -45,21 +65,97 @@ impl Site {
 
     /// Likewise, in a directory of the caller's.
     pub fn prepare_in(scratch: Scratch, names: &[&str], desktop: &[&str]) -> Result<Self> {
+        let ports: Vec<Ports> = names.iter().map(|_| Ports::take()).collect::<Result<_>>()?;
+        let peers: Vec<u16> = ports.iter().map(Ports::group).collect();
+        let places = ports.into_iter().map(Place::Loopback).collect();
+        Site::furnish(scratch, names, places, &peers, desktop, "")
+    }
+
+    /// Makes hosts of these names on networks of their own, one interface
+    /// (`eth0`, `eth1`...) on each of the segments, without their servers. Each
+    /// knows the key, and nobody else. `more` are further lines of each
+    /// configuration.
+    pub fn prepare_apart(
+        scratch: Scratch,
+        mut lan: Lan,
+        names: &[&str],
+        segments: &[Segment],
+        desktop: &[&str],
+        more: &str,
+    ) -> Result<Self> {
+        let mut places = Vec::new();
+        for number in 0..names.len() {
+            let interfaces = interfaces(segments, FIRST_SERVER + number as u8);
+            places.push(Place::Network(lan.plug(&interfaces, Displays::Own)?));
+        }
+        let mut site = Site::furnish(scratch, names, places, &[], desktop, more)?;
+        site.lan = Some(lan);
+        Ok(site)
+    }
+
+    /// Makes hosts of these names on the first `networks` of a switch's
+    /// `bridges`, and starts their servers; they have heard each other then.
+    /// What they said is in the capture.
+    pub fn start_apart(
+        test: &str,
+        names: &[&str],
+        (networks, bridges): (usize, usize),
+        desktop: &[&str],
+    ) -> Result<(Self, Capture)> {
+        let lan = Lan::new(bridges)?;
+        let scratch = Scratch::new(test)?;
+        let capture = lan.capture(&scratch.path().join("group.jsonl"))?;
+        let segments: Vec<_> = (0..networks).map(Segment::Bridge).collect();
+        let mut site = Site::prepare_apart(scratch, lan, names, &segments, desktop, "")?;
+        for host in &mut site.hosts {
+            host.start_server()?;
+        }
+        site.wait_acquainted()?;
+        Ok((site, capture))
+    }
+
+    /// Waits until every server has heard every other.
+    pub fn wait_acquainted(&self) -> Result<()> {
+        for host in &self.hosts {
+            for other in self.hosts.iter().filter(|other| other.name() != host.name()) {
+                host.wait_log(&format!("server {} is up", other.name()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn furnish(
+        scratch: Scratch,
+        names: &[&str],
+        places: Vec<Place>,
+        peers: &[u16],
+        desktop: &[&str],
+        more: &str,
+    ) -> Result<Self> {
         let shared = scratch.private_directory("shared")?;
         let group_key = initialize(&shared)?;
         let key = GroupKey::from_file_content(&std::fs::read(&group_key)?)?;
         let group = Authority::of_group(&key)?.group_id()?;
         scratch.private_directory("shared/home")?;
-        let ports: Vec<Ports> = names.iter().map(|_| Ports::take()).collect::<Result<_>>()?;
-        let peers: Vec<u16> = ports.iter().map(Ports::group).collect();
         let mut hosts = Vec::new();
-        for (name, ports) in names.iter().zip(ports) {
+        for (name, place) in names.iter().zip(places) {
             let directory = scratch.private_directory(name)?;
-            let host = Host::new(name, directory, ports);
-            host.write_config(&shared, &peers, desktop, "")?;
+            let host = Host::new(name, directory, place);
+            host.write_config(&shared, peers, desktop, more)?;
             hosts.push(host);
         }
-        Ok(Site { hosts, group_key, group, scratch })
+        Ok(Site { hosts, lan: None, group_key, group, scratch })
+    }
+
+    /// What connects the hosts, if they are on networks of their own.
+    pub fn lan(&self) -> Result<&Lan> {
+        self.lan.as_ref().context("these hosts are on the loopback interface")
+    }
+
+    /// A place for a DTU on these segments; each number is one place.
+    pub fn desk(&mut self, number: u8, segments: &[Segment]) -> Result<Arc<Node>> {
+        let lan = self.lan.as_mut().context("these hosts are on the loopback interface")?;
+        lan.plug(&interfaces(segments, FIRST_DESK + number), Displays::Shared)
     }
 
     /// The files of this site.
@@ -116,7 +212,20 @@ impl Site {
 
     /// A private screen for DTUs.
     pub fn screen(&self, width_px: u16, height_px: u16) -> Result<Screen> {
-        Screen::start(self.scratch.path(), width_px, height_px)
+        let namespace = self.lan.as_ref().map(Lan::switch);
+        Screen::start_in(namespace, self.scratch.path(), width_px, height_px)
+    }
+
+    /// Opens a DTU that knows this group and nothing else, at a place of its
+    /// own: it has to find the servers.
+    pub fn dtu_at<'a>(
+        &self,
+        desk: &Arc<Node>,
+        screen: &'a Screen,
+        mut options: DtuOptions,
+    ) -> Result<Dtu<'a>> {
+        options.desk = Some(desk.clone());
+        Dtu::open(screen, self.scratch.path(), &[], self.group, options)
     }
 
     /// Opens a DTU that knows this group and all of its hosts.

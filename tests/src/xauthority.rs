@@ -40,10 +40,12 @@ fn cookie(path: &Path) -> Result<Vec<u8>> {
     bail!("{} holds no cookie", path.display())
 }
 
-/// Connects to this display with the cookie of this file.
-pub fn connect(display: u32, xauthority: &Path) -> Result<RustConnection> {
-    let socket = format!("/tmp/.X11-unix/X{display}");
-    let stream = UnixStream::connect(&socket).with_context(|| format!("cannot reach {socket}"))?;
+/// Connects to this display of a system whose root directory this is, with the
+/// cookie of this file.
+pub fn connect(root: &Path, display: u32, xauthority: &Path) -> Result<RustConnection> {
+    let socket = root.join(format!("tmp/.X11-unix/X{display}"));
+    let stream = UnixStream::connect(&socket)
+        .with_context(|| format!("cannot reach {}", socket.display()))?;
     let (stream, _) = DefaultStream::from_unix_stream(stream)?;
     let (name, data) = (PROTOCOL.to_vec(), cookie(xauthority)?);
     RustConnection::connect_to_stream_with_auth_info(stream, 0, name, data)

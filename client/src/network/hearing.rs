@@ -157,6 +157,7 @@ mod tests {
             flags: 0,
             cpus: 1,
             clock_mhz: 1,
+            memory_mib: 0,
             boot: 1,
             seq: 1,
             port: 7010,

@@ -120,8 +120,9 @@ fn perform(shared: &Arc<Shared>, socket: &GroupSocket, action: Action) {
     match action {
         Action::SendLink { link, message } => {
             let mut links = lock(&shared.links);
-            let taken = links.get(&link).map(|sender| sender.try_send(ToLink::Tell(message)));
-            if let Some(Err(_)) = taken {
+            if let Some(sender) = links.get(&link)
+                && sender.try_send(ToLink::Tell(message)).is_err()
+            {
                 // Its queue's end tells the link that it takes too little.
                 links.remove(&link);
             }
