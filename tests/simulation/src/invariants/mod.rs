@@ -39,6 +39,9 @@ pub struct Violation {
     pub at_us: u64,
 }
 
+/// A host message: its boot, its number and its part.
+type Number = (u64, u64, (u8, u8));
+
 /// What the judges remember.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -63,7 +66,7 @@ pub struct Oracle {
     learnt: BTreeMap<(usize, SessionId), Epoch>,
     /// The host messages that a server got of each other: boot and number,
     /// and the part.
-    heard: BTreeSet<(usize, ServerName, (u64, u64), (u8, u8))>,
+    heard: BTreeSet<(usize, ServerName, Number)>,
     /// How many answers a server gave an address in the present second.
     answers: BTreeMap<(usize, Ipv4Addr), (u64, u64)>,
     /// Questions to the store about a session by its id.
