@@ -64,8 +64,8 @@ check:
 
 # The last line is `simulate: seeds=N failures=N dtus_max=N trace=HEX`.
 simulate:
-	cargo build $(LOCKED) --release -p afterglow-simulation
-	$(TARGET)/release/afterglow-simulate --seeds $(SEEDS) --first $(FIRST)
+	cargo build $(LOCKED) -p afterglow-simulation
+	$(TARGET)/debug/afterglow-simulate --seeds $(SEEDS) --first $(FIRST)
 
 snapshots:
 	AFTERGLOW_RECORD_SNAPSHOTS=1 cargo test $(LOCKED) --workspace --test snapshots

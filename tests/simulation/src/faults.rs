@@ -302,10 +302,13 @@ impl World {
         let found = &mut self.servers[server];
         found.host_up = false;
         found.host_life += 1;
-        for copy in 0..self.copies.len() {
-            if self.copies[copy].host == server {
-                self.end_copy(copy, false);
-            }
+        let here: Vec<bool> = self.copies.iter().map(|copy| copy.host == server).collect();
+        self.ends_vanish(
+            false,
+            |stream| matches!(stream.acceptor, Acceptor::Worker { copy, .. } if here[copy]),
+        );
+        for copy in self.copies.iter_mut().filter(|copy| copy.host == server) {
+            (copy.alive, copy.working) = (false, false);
         }
     }
 

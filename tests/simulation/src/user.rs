@@ -54,7 +54,9 @@ impl World {
             return;
         }
         self.take_out(dtu);
-        let held_by_another = (0..self.dtus.len()).any(|other| self.dtus[other].card == Some(card));
+        let shared = self.plan.meets(Fault::SharedToken);
+        let held_by_another =
+            shared && (0..self.dtus.len()).any(|other| self.dtus[other].card == Some(card));
         if held_by_another {
             self.counts.add(Fault::SharedToken);
         }

@@ -47,7 +47,7 @@ impl World {
             Ok(received) if received.trusted && parcel.origin != Origin::Forged => {
                 match received.message {
                     GroupMessage::Host(host) => {
-                        let heard = (server, host.host, (host.boot, host.seq), host.part);
+                        let heard = (server, host.host, (host.boot, host.seq, host.part));
                         // One that the server never got is only late.
                         nothing_new = !self.oracle.heard.insert(heard);
                     }

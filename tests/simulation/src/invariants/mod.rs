@@ -19,7 +19,7 @@ mod tokens;
 use crate::queue::ServerLife;
 use crate::world::World;
 use afterglow_server::core::{Action, RequestId};
-use afterglow_wire::control::{Cause, ToDtu, ToServer};
+use afterglow_wire::control::{Cause, RedirectPlan, ToDtu, ToServer};
 use afterglow_wire::display::ToSession;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Token};
 use afterglow_wire::ticket::SealedTicket;
@@ -39,6 +39,9 @@ pub struct Violation {
     pub at_us: u64,
 }
 
+/// A host message: its boot, its number and its part.
+type Number = (u64, u64, (u8, u8));
+
 /// What the judges remember.
 #[derive(Debug, Default)]
 pub struct Oracle {
@@ -55,13 +58,15 @@ pub struct Oracle {
     pub tickets: VecDeque<(SealedTicket, Cause, u64)>,
     /// The inserts whose token was proved.
     proved: BTreeSet<(DtuId, u64, Token)>,
+    /// The ticket and the plan of an insert's last redirect.
+    plans: BTreeMap<(DtuId, u64), (SealedTicket, RedirectPlan)>,
     /// How many redirects in a row an insert followed.
     followed: BTreeMap<(usize, u64), u32>,
     /// The highest epoch of a session that a server's process was told.
     learnt: BTreeMap<(usize, SessionId), Epoch>,
     /// The host messages that a server got of each other: boot and number,
     /// and the part.
-    heard: BTreeSet<(usize, ServerName, (u64, u64), (u8, u8))>,
+    heard: BTreeSet<(usize, ServerName, Number)>,
     /// How many answers a server gave an address in the present second.
     answers: BTreeMap<(usize, Ipv4Addr), (u64, u64)>,
     /// Questions to the store about a session by its id.
@@ -177,6 +182,7 @@ impl World {
     pub fn note_to_copy(&mut self, copy: usize, number: u64, message: &ToSession) {
         if let ToSession::Attach(attach) = message
             && let Some(bearer) = self.id_behind(number)
+            && self.plan.busy_users
         {
             let host_ms = self.servers[self.copies[copy].host].offset_ms;
             let ahead_ms = |issuer: &ServerName| {

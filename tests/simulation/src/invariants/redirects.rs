@@ -3,9 +3,8 @@
 //! session that is not there is refused, never silently a new one.
 
 use crate::world::World;
-use afterglow_wire::control::{Attach, Cause, Insert, Origin, Redirect};
+use afterglow_wire::control::{Attach, Cause, Insert, Origin, Redirect, RedirectPlan};
 use afterglow_wire::limits::REDIRECTS_MAX;
-use afterglow_wire::ticket::{Permit, Plan};
 
 impl World {
     /// A desktop unit sends an insert.
@@ -25,6 +24,10 @@ impl World {
 
     /// A server sends a desktop unit on.
     pub(super) fn judge_redirect(&mut self, server: usize, link: u64, redirect: &Redirect) {
+        if let Some(bearer) = self.id_behind(link) {
+            let followed = (redirect.ticket.clone(), redirect.plan);
+            self.oracle.plans.insert((bearer, redirect.insert), followed);
+        }
         let Some(stream) = self.streams.get(&link) else { return };
         let Some((insert, _)) = &stream.facts.insert else { return };
         // The way back to a session's own server is no choice of a server.
@@ -66,16 +69,9 @@ impl World {
         };
         let number = insert.insert;
         let Some(bearer) = self.id_behind(link) else { return };
-        // Its time is of no matter here.
-        let issued = |wall_ms| sealed.open(&self.verifier, bearer, wall_ms, |_| 0);
-        let now_ms = self.wall_ms(0);
-        let opened = (0..40).find_map(|step| {
-            let wall_ms = now_ms.saturating_sub(100_000) + step * 10_000;
-            issued(wall_ms).ok()
-        });
-        let existing = opened.is_some_and(|ticket| {
-            matches!(ticket.permit, Permit::Redirect { plan: Plan::Existing, .. })
-        });
+        let followed = self.oracle.plans.get(&(bearer, number));
+        let existing = followed
+            .is_some_and(|(ticket, plan)| *ticket == sealed && *plan == RedirectPlan::Existing);
         if existing && matches!(attach.origin, Origin::New | Origin::TakenOver) {
             self.violated(6, || {
                 format!(
