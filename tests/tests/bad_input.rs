@@ -11,7 +11,6 @@ use afterglow_wire::ids::Token;
 use afterglow_wire::limits::{CONTROL_MESSAGE_BYTES_MAX, FRAMES_UNACKNOWLEDGED_MAX};
 use anyhow::{Context, Result, ensure};
 use std::net::UdpSocket;
-use std::time::Duration;
 
 /// A terminal that always has something new to show.
 const BUSY: &[&str] =
