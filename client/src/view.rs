@@ -213,10 +213,11 @@ pub enum FromWindow {
 pub enum Ask {
     /// Insert or remove the soft card (Ctrl+Alt+Shift+C).
     ToggleCard,
-    /// Trust the group of a first meeting, and remember it.
-    TrustGroup,
+    /// Trust this group of a first meeting, whose fingerprint was shown, and
+    /// remember it.
+    TrustGroup(GroupId),
     /// Do not trust it.
-    RefuseGroup,
+    RefuseGroup(GroupId),
     /// Use the DTU's own pseudo-token.
     UsePseudo,
     /// Try the insert again.

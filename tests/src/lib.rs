@@ -21,7 +21,7 @@
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
 //! | [`demo`] | the demo: the story, and a person's hands |
-//! | [`bench`] | kill to pixels: what `make bench-failover` measures |
+//! | [`mod@bench`] | kill to pixels: what `make bench-failover` measures |
 //! | [`reader`] | a private card reader and the card in it |
 #![forbid(unsafe_code)]
 

@@ -67,8 +67,6 @@ impl Interface {
 pub mod flags {
     /// The server is taking leave: it gets no new sessions.
     pub const DRAINING: u32 = 1;
-    /// The server shares its store with the group.
-    pub const SHARED_STORE: u32 = 2;
     /// The server runs as root, so that sessions are separated from it.
     pub const ROOT: u32 = 4;
 }

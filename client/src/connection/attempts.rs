@@ -67,7 +67,6 @@ impl Connection {
             Some(Attempt { opened: None, target, .. }) => target.clone(),
             _ => return,
         };
-        self.search.candidates.proved(target.address, server.clone());
         if self.only_group().is_some_and(|only| only != group) {
             self.drop_attempt(link, "another group");
             return self.refuse_server(&target, Some(&server));
@@ -76,6 +75,8 @@ impl Connection {
             self.drop_attempt(link, "the group is not known");
             return self.meet_group(group, server, target.address);
         }
+        // Only now: a stranger's certificate can bear any name.
+        self.search.candidates.proved(target.address, server.clone());
         let hello = Hello { version: VERSION, dtu_name: self.config.dtu_name.clone() };
         self.act(Action::SendControl { link, message: hello.into() });
         let deadline_ms = self.now_ms + OPEN_TIMEOUT_MS;
@@ -95,15 +96,19 @@ impl Connection {
         self.meeting = Some((group, server, address));
     }
 
-    pub(super) fn trust_group(&mut self) {
-        let Some((group, _, address)) = self.meeting.take() else { return };
+    /// The user saw this group's fingerprint and agreed to it, and to no other
+    /// that may be asked about by now.
+    pub(super) fn trust_group(&mut self, seen: GroupId) {
+        let meeting = self.meeting.take_if(|(group, ..)| *group == seen);
+        let Some((group, _, address)) = meeting else { return };
         self.trusted.push(group);
         self.act(Action::RememberGroup(group));
         self.search.candidates.release(Some(address));
     }
 
-    pub(super) fn refuse_group(&mut self) {
-        let Some((group, server, _)) = self.meeting.take() else { return };
+    pub(super) fn refuse_group(&mut self, seen: GroupId) {
+        let meeting = self.meeting.take_if(|(group, ..)| *group == seen);
+        let Some((group, server, _)) = meeting else { return };
         self.distrusted.push(group);
         self.search.trouble = Some(format!("you did not trust the group of {server}"));
         self.search.candidates.release(None);

@@ -128,8 +128,13 @@ impl Candidates {
         (now_ms, jitter): (u64, &mut Jitter),
     ) -> bool {
         if let Some(known) = self.of(address) {
-            let better = via < known.via;
-            known.via = known.via.min(via);
+            // What an earlier run knew is worth more than an answer that
+            // anybody can give: it stays what it is.
+            let keeps = known.via == Via::Remembered && via.is_unproven();
+            let better = via < known.via && !keeps;
+            if !keeps {
+                known.via = known.via.min(via);
+            }
             return known.learn_name(server, via.proves_name()) || better;
         }
         if !self.has_room_for(via) {
@@ -245,17 +250,23 @@ impl Candidates {
     /// Who is to be tried now, of those that are not being tried already.
     /// Those that failed least come first; among them those that the group
     /// said are up; then as they are known; then in an order of this DTU's
-    /// own.
+    /// own. Every third time it is whoever waits longest of those that are
+    /// more than a stranger's word, however often they failed, so that made up
+    /// servers keep nobody waiting for ever.
     pub(super) fn pick(&mut self, now_ms: u64, tried: &[SocketAddrV4]) -> Option<Target> {
         if now_ms < self.first_ms {
             return None;
         }
         let due = |c: &&Candidate| c.is_free(tried) && c.not_before_ms <= now_ms;
-        let due = self.known.iter().filter(due);
-        let best = match self.picks % 3 {
-            2 => due.min_by_key(|c| (c.failures, c.order)),
-            _ => due.min_by_key(|c| (c.failures, !c.told_up, c.via, c.order)),
-        }?;
+        let due = || self.known.iter().filter(due);
+        let known = due().filter(|c| !c.via.is_unproven() || c.name_proven);
+        let turn = match self.picks % 3 {
+            2 => known.min_by_key(|c| (c.not_before_ms, c.order)),
+            1 => due().min_by_key(|c| (c.failures, c.order)),
+            _ => None,
+        };
+        let first = || due().min_by_key(|c| (c.failures, !c.told_up, c.via, c.order));
+        let best = turn.or_else(first)?;
         self.picks = self.picks.wrapping_add(1);
         Some(Target { address: best.address, server: best.server.clone() })
     }

@@ -71,6 +71,14 @@ impl Connection {
         let server = display.host().to_string();
         let limit_ms = display.suspicion.limit_ms();
         self.log(Logged::FalseAlarm { link: "display", server, silent_ms, limit_ms });
+        // A server that was told that there is no picture hears that there is
+        // one, before it concludes anything from that.
+        if let Some(present) = &mut self.present
+            && matches!(present.phase, Phase::Asked { .. })
+            && !present.told_showing
+        {
+            present.phase = Phase::Wanted { at_ms: now_ms };
+        }
     }
 
     /// The session says that it lives.

@@ -274,6 +274,7 @@ impl Connection {
         present.redirects = 0;
         present.refusals = 0;
         present.refusal = None;
+        present.unreachable.clear();
         present.resume = Some(attach.resume.clone());
         let caretaken = attach.origin == Origin::Caretaken;
         present.cared_for_by = caretaken.then(|| server.clone());
@@ -311,7 +312,9 @@ impl Connection {
             );
             // A picture that is there is worth more than the right server.
             if live {
-                return self.log(Logged::Dropped { what: "redirect", why: "too many" });
+                present.redirects = 0;
+                self.log(Logged::Dropped { what: "redirect", why: "too many" });
+                return self.ask_again();
             }
             return self.stop_refused(from, RefusalCode::TooManyRedirects, text);
         }
@@ -363,6 +366,10 @@ impl Connection {
         present.refusals += 1;
         if refused.code == RefusalCode::TicketRefused {
             present.resume = None;
+        }
+        // Who was out of reach may be within it by the next time.
+        if refused.code == RefusalCode::Unresolved {
+            present.unreachable.clear();
         }
         let at_once = matches!(refused.code, RefusalCode::TicketRefused | RefusalCode::NotHere);
         if !at_once {
@@ -476,7 +483,7 @@ impl Connection {
     pub(super) fn insert_deadline_ms(&self) -> Option<u64> {
         match self.present.as_ref()?.phase {
             Phase::Wanted { at_ms } if self.up().is_some() && self.screen.is_some() => Some(at_ms),
-            Phase::Asked { heard_ms } => Some(heard_ms + ANSWER_TIMEOUT_MS),
+            Phase::Asked { heard_ms } if self.up().is_some() => Some(heard_ms + ANSWER_TIMEOUT_MS),
             _ => None,
         }
     }

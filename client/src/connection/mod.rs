@@ -285,8 +285,8 @@ impl Connection {
                     self.act(Action::UsePseudo);
                 }
             }
-            Ask::TrustGroup => self.trust_group(),
-            Ask::RefuseGroup => self.refuse_group(),
+            Ask::TrustGroup(group) => self.trust_group(group),
+            Ask::RefuseGroup(group) => self.refuse_group(group),
             Ask::TryAgain => self.try_again(),
         }
     }

@@ -5,6 +5,7 @@ use super::gap::GapView;
 use super::insert::{Phase, Present, Stop};
 use super::{Action, Connection, Logged};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
+use afterglow_wire::control::RefusalCode;
 
 /// Times of what takes seconds go in steps of this.
 const STEP_MS: u64 = 500;
@@ -136,10 +137,20 @@ impl Connection {
                 false => Panel::NoNetwork,
             };
         };
-        if up.server == host {
-            return Panel::SessionSilent { host, for_ms };
+        if let Some((server, code, text)) = &present.refusal
+            && matches!(
+                code,
+                RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved
+            )
+        {
+            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
         }
         let stage = present.progress.as_ref().map(|(stage, _)| *stage);
+        // That the programs keep running is only said where nothing is known
+        // to the contrary.
+        if up.server == host && stage.is_none() {
+            return Panel::SessionSilent { host, for_ms };
+        }
         Panel::Resuming { on: up.server.clone(), lost: Some(host), stage, for_ms }
     }
 

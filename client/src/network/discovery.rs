@@ -43,6 +43,8 @@ pub(super) struct Discovery {
     nonce: u64,
     group_port: u16,
     socket: Option<Arc<UdpSocket>>,
+    /// The listed servers' names are being looked up.
+    lookups: Option<JoinHandle<()>>,
     /// The site is being asked.
     site: Option<JoinHandle<()>>,
     /// Host messages are being listened for.
@@ -67,6 +69,7 @@ impl Discovery {
             nonce,
             group_port,
             socket: None,
+            lookups: None,
             site: None,
             hosts: None,
             events,
@@ -74,16 +77,22 @@ impl Discovery {
         }
     }
 
-    /// Finds the addresses of the listed servers.
-    pub(super) fn resolve(&self) {
+    /// Finds the addresses of the listed servers, unless that is under way.
+    pub(super) fn resolve(&mut self) {
+        if self.lookups.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let mut lookups = JoinSet::new();
         for (host, port) in self.listed.clone() {
             let events = self.events.clone();
-            tokio::spawn(async move {
+            lookups.spawn(async move {
                 for event in look_up(&host, port, "given with --server", Via::Listed).await {
                     let _ = events.send(event).await;
                 }
             });
         }
+        self.lookups =
+            Some(tokio::spawn(async move { while lookups.join_next().await.is_some() {} }));
     }
 
     /// True if only this machine is meant: then the network is left alone.

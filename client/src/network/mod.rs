@@ -253,6 +253,11 @@ impl Shell<'_> {
         let mut check = started;
         while !self.ended {
             while let Some(event) = self.own.pop_front() {
+                if let Event::ControlFailed { link, .. } | Event::ControlClosed { link, .. } =
+                    &event
+                {
+                    self.control.remove(link);
+                }
                 let actions = connection.handle(now_ms(), event);
                 self.perform(actions).await;
             }

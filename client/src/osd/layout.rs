@@ -157,7 +157,7 @@ fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
     let button = egui::Button::new(label).fill(fill).corner_radius(CornerRadius::same(9));
     let response = ui.add(button);
     // Trust is never one careless press of Enter away.
-    if focus_primary && wish.primary && wish.ask != Ask::TrustGroup {
+    if focus_primary && wish.primary && !matches!(wish.ask, Ask::TrustGroup(_)) {
         response.request_focus();
     }
     response.clicked()

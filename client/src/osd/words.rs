@@ -164,8 +164,8 @@ fn first_meeting(group: &GroupId, server: &ServerName) -> Card {
         format!("{server} belongs to a group of servers that this desktop unit does not know."),
     )
     .hint("Compare the fingerprint with the one your administrator gave you. Until you agree, nothing of your card is sent.")
-    .primary("Trust this group", Ask::TrustGroup)
-    .secondary("Do not trust", Ask::RefuseGroup);
+    .primary("Trust this group", Ask::TrustGroup(*group))
+    .secondary("Do not trust", Ask::RefuseGroup(*group));
     card.fingerprint = Some(fingerprint_lines(group));
     card
 }

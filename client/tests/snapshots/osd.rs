@@ -191,12 +191,13 @@ fn key(key: egui::Key) -> [egui::Event; 2] {
 fn enter_presses_the_primary_button_but_never_trusts() {
     let ended = Panel::Ended { text: String::new() };
     assert_eq!(asked(&ended, &key(egui::Key::Enter)), [Ask::TryAgain]);
-    let meeting = Panel::FirstMeeting { group: GroupId([7; 32]), server: server("mud") };
+    let group = GroupId([7; 32]);
+    let meeting = Panel::FirstMeeting { group, server: server("mud") };
     assert_eq!(asked(&meeting, &key(egui::Key::Enter)), []);
     let tab_enter = [key(egui::Key::Tab), key(egui::Key::Enter)].concat();
-    assert_eq!(asked(&meeting, &tab_enter), [Ask::TrustGroup]);
+    assert_eq!(asked(&meeting, &tab_enter), [Ask::TrustGroup(group)]);
     let tabs_enter = [key(egui::Key::Tab), key(egui::Key::Tab), key(egui::Key::Enter)].concat();
-    assert_eq!(asked(&meeting, &tabs_enter), [Ask::RefuseGroup]);
+    assert_eq!(asked(&meeting, &tabs_enter), [Ask::RefuseGroup(group)]);
 }
 
 #[test]

@@ -101,6 +101,8 @@ pub enum LinkClose {
     Protocol,
     /// The same DTU opened another link.
     Replaced,
+    /// The peer inserts more often than anybody has reason to.
+    TooOften,
 }
 
 /// How much a line of the log matters.

@@ -9,12 +9,12 @@ use crate::auth::{Admitted, LinkId};
 use crate::group::Ask;
 use crate::group::question::Answers;
 use crate::session::act::{Act, Answer, LocalCopy, Probed, Step};
-use crate::session::placement::Placement;
+use crate::session::placement::{Placement, ROUNDS};
 use crate::store::SessionRow;
 use afterglow_wire::control::{Insert, Progress, Stage};
 use afterglow_wire::ids::{Epoch, ServerName, SessionId};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A course's number; none is used twice.
 pub(super) type CourseId = u64;
@@ -38,6 +38,8 @@ pub(super) struct Course {
     /// What the user was told last.
     told: Option<(Stage, Option<ServerName>)>,
     begun: Option<(SessionId, Epoch)>,
+    /// When it began.
+    began_ms: u64,
     /// The round of probes that is under way.
     round: Option<Round>,
     /// When it waits for a time: that time.
@@ -85,6 +87,7 @@ impl ServerCore {
             screen,
             told: None,
             begun: None,
+            began_ms: self.now.steady_ms,
             round: None,
             due_ms: 0,
         };
@@ -150,7 +153,8 @@ impl ServerCore {
             Act::AwaitStart { session, epoch } => self.await_start(id, (session, epoch)),
             Act::Confirm { session, epoch, count } => self.confirm(id, (session, epoch), count),
             Act::AskGroup { except } => {
-                let ask = Ask::Group { dtu: address, except };
+                let dtu = self.addresses_of(course.link);
+                let ask = Ask::Group { dtu, except };
                 self.ask_group(&ask, &token, GroupAsker::Course(id));
             }
             Act::ReadStore => self.ask_store(Asker::Row(id), StoreOperation::SessionOf(token)),
@@ -161,8 +165,8 @@ impl ServerCore {
                 let fresh = SessionId(self.random());
                 self.answer_course(id, Answer::Chosen { server, fresh });
             }
-            Act::Probe { server, endpoint, session, epoch } => {
-                self.probe(id, server, endpoint, (session, epoch));
+            Act::Probe { round, server, endpoint, session, epoch } => {
+                self.probe(id, round, (server, endpoint), (session, epoch));
             }
             Act::Create { id: wanted } => self.create(id, wanted, token),
             Act::TakeOver { row, count } => self.take_over(id, *row, count),
@@ -212,10 +216,21 @@ impl ServerCore {
             return;
         }
         let answer = match course.round.take() {
-            Some(round) => Answer::Probed(round.probed),
+            Some(round) => {
+                let (owner, began_ms) = (course.placement.owner().cloned(), course.began_ms);
+                let down = owner.is_some_and(|owner| self.is_down(&owner, began_ms));
+                Answer::Probed(Probed { down, ..round.probed })
+            }
             None => Answer::Waited,
         };
         self.answer_course(id, answer);
+    }
+
+    /// True if a server was silent for so long that it counts as down; one
+    /// that was never heard, since the insert that asked for it.
+    fn is_down(&self, server: &ServerName, began_ms: u64) -> bool {
+        let heard_ms = self.group.topology().host(server).map_or(began_ms, |host| host.heard_ms);
+        self.now.steady_ms.saturating_sub(heard_ms) >= self.config.group.down_after_ms
     }
 
     /// Asks a host that was silent: its server, and the session's endpoint.
@@ -223,16 +238,19 @@ impl ServerCore {
     fn probe(
         &mut self,
         id: CourseId,
-        server: Option<ServerName>,
-        endpoint: Option<std::net::SocketAddrV4>,
+        round: u32,
+        (server, endpoint): (Option<ServerName>, Option<SocketAddrV4>),
         copy: (SessionId, Epoch),
     ) {
         let Some(course) = self.courses.get_mut(&id) else { return };
         course.round = Some(Round { probed: Probed::default(), copy: Some(copy) });
         let token = course.placement.token().clone();
+        let owner = course.placement.owner().cloned();
         let wanted = course.placement.probing().cloned();
-        let round_ms =
-            wanted.as_ref().map_or(u64::MAX, |row| self.group.probe_round_ms(&row.owner));
+        // The first rounds are quick where the network is; who waits for the
+        // down time asks no more often than it has to.
+        let known_ms = owner.as_ref().map(|owner| self.group.probe_round_ms(owner));
+        let round_ms = known_ms.filter(|_| round <= ROUNDS).unwrap_or(ROUND_MS_MAX);
         self.course_waits(id, round_ms.min(ROUND_MS_MAX));
         if let Some(row) = wanted {
             self.prepare(id, &row);

@@ -2,6 +2,7 @@
 
 use super::{Action, Level, LinkClose, ServerCore};
 use crate::auth::{AuthError, LinkId, Verdict};
+use crate::group::rate::Rate;
 use crate::session::act::{Act, Attachment};
 use crate::session::care::Cared;
 use afterglow_wire::control::{
@@ -18,6 +19,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub const ALIVE_EVERY_MS: u64 = 100;
 /// How often a DTU gets a fresh resume ticket, in Alives.
 const RESUME_EVERY: u64 = 100;
+/// How many inserts a link may send at once, and a second in the long run. A
+/// DTU needs one for each card, and a few more while servers come and go.
+const INSERTS_AT_ONCE: u64 = 30;
+const INSERTS_PER_S: u64 = 5;
 /// How often the list of servers is looked at, in Alives.
 const SERVERS_EVERY: u64 = 10;
 
@@ -30,6 +35,8 @@ pub(super) struct Link {
     others: Vec<Ipv4Addr>,
     /// The newest insert on this link.
     pub(super) insert: u64,
+    /// How many more may come.
+    inserts: Rate,
     /// The session that it was attached to on this link.
     current: Option<Current>,
     /// The servers as they were told last.
@@ -70,6 +77,7 @@ impl ServerCore {
             address,
             others: Vec::new(),
             insert: 0,
+            inserts: Rate::new(INSERTS_PER_S, INSERTS_AT_ONCE),
             current: None,
             servers: Vec::new(),
             beats: link,
@@ -122,6 +130,11 @@ impl ServerCore {
     fn insert(&mut self, link: LinkId, dtu: DtuId, insert: Insert) {
         let Some(known) = self.links.get_mut(&link) else { return };
         let number = insert.insert;
+        if !known.inserts.take(self.now.steady_ms) {
+            self.log(Level::Warn, || format!("desktop unit {dtu:?} inserts too often"));
+            self.forget_link(link);
+            return self.actions.push(Action::CloseLink { link, why: LinkClose::TooOften });
+        }
         if number < known.insert {
             return self.log(Level::Debug, || format!("desktop unit {dtu:?}: an older insert"));
         }
@@ -227,12 +240,16 @@ impl ServerCore {
         );
     }
 
+    /// All addresses of a DTU, that of its link first.
+    pub(super) fn addresses_of(&self, link: LinkId) -> Vec<Ipv4Addr> {
+        let Some(known) = self.links.get(&link) else { return Vec::new() };
+        std::iter::once(known.address).chain(known.others.iter().copied()).collect()
+    }
+
     /// The address by which a DTU reaches a server: from its link's network,
     /// else from another that it is on.
     pub(super) fn way_to(&self, server: &ServerName, link: LinkId) -> Option<SocketAddrV4> {
-        let known = self.links.get(&link)?;
-        let all = std::iter::once(&known.address).chain(&known.others);
-        all.copied().find_map(|address| self.group.reaches(server, address))
+        self.addresses_of(link).into_iter().find_map(|address| self.group.reaches(server, address))
     }
 
     /// Where a DTU reaches a host's session: at the host's address on the

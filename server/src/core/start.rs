@@ -172,7 +172,10 @@ impl ServerCore {
     /// The processes are up, or could not be brought up.
     pub(super) fn started(&mut self, copy: CopyId, result: Result<u16, String>) {
         let (session, epoch) = copy;
-        let Some(start) = self.starts.get_mut(&copy) else { return };
+        // What was made ready may fail before it is wanted; then the order to
+        // start it begins anew.
+        let starting = |start: &&mut Start| start.phase == Phase::Starting;
+        let Some(start) = self.starts.get_mut(&copy).filter(starting) else { return };
         match result {
             Ok(port) => {
                 let endpoint = SocketAddrV4::new(self.config.group.advertise, port);

@@ -16,8 +16,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub enum Ask {
     /// All servers that are up and that the DTU can reach.
     Group {
-        /// The DTU's address.
-        dtu: Ipv4Addr,
+        /// The DTU's addresses.
+        dtu: Vec<Ipv4Addr>,
         /// Servers that the DTU could not reach. They are asked if they are
         /// up, and not waited for.
         except: BTreeSet<ServerName>,
@@ -61,7 +61,8 @@ impl GroupManager {
             Ask::Group { dtu, except } => {
                 let name = |host: &Host| host.message.host.clone();
                 let is_excepted = |host: &&Host| except.contains(&host.message.host);
-                let reached = |host: &&Host| self.place().way_to(host, *dtu).is_some();
+                let reached =
+                    |host: &&Host| dtu.iter().any(|dtu| self.place().way_to(host, *dtu).is_some());
                 let up = || self.topology.up();
                 let asked = up().filter(|host| is_excepted(host) || reached(host));
                 let waits_for = up().filter(|host| !is_excepted(host) && reached(host));

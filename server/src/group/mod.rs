@@ -182,6 +182,9 @@ impl GroupManager {
 
     /// Tells where the listed servers are now.
     pub fn set_peers(&mut self, peers: Vec<SocketAddrV4>) {
+        if peers.iter().any(|peer| !self.config.peers.contains(peer)) {
+            self.next_host_ms = 0;
+        }
         self.config.peers = peers;
     }
 

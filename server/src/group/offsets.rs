@@ -26,6 +26,7 @@ pub const PROBE_ROUND_MS_MAX: u64 = 400;
 #[derive(Debug, Clone, Default)]
 pub struct Offsets {
     samples_ms: VecDeque<i64>,
+    last_sent_ms: Option<u64>,
 }
 
 impl Offsets {
@@ -37,6 +38,11 @@ impl Offsets {
         if self.samples_ms.back().is_some_and(|last| last.abs_diff(sample_ms) > STEP_MS) {
             self.samples_ms.clear();
         }
+        // What was said at one moment, to several addresses, is one sample.
+        if self.last_sent_ms == Some(sent_ms) {
+            return;
+        }
+        self.last_sent_ms = Some(sent_ms);
         if self.samples_ms.len() == SAMPLES_MAX {
             self.samples_ms.pop_front();
         }

@@ -28,6 +28,9 @@ pub const NOT_A_DTU: Close = Close { code: 7, reason: "only desktop units may co
 /// The same DTU opened another link.
 pub const REPLACED: Close = Close { code: 8, reason: "this desktop unit opened another link" };
 
+/// The peer inserts more often than anybody has reason to.
+pub const TOO_OFTEN: Close = Close { code: 9, reason: "too many inserts in too short a time" };
+
 impl Close {
     /// Closes the connection.
     pub fn apply(self, connection: &Connection) {

@@ -5,6 +5,7 @@
 //! a probe, a start) runs beside and comes back as an event.
 
 use super::group_socket::GroupSocket;
+use super::peers::Peers;
 use super::{Shared, close, dtu_link::ToLink, host, keepers, lock, probe, start, stored};
 use crate::core::{Action, Event, Level, LinkClose, ServerCore};
 use crate::group::report::TopologyReport;
@@ -47,10 +48,8 @@ pub async fn run(shared: Arc<Shared>, mut core: ServerCore, socket: GroupSocket,
     let mut waiting = VecDeque::new();
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let mut resolve = tokio::time::interval(RESOLVE_EVERY);
-    resolve.reset();
     loop {
-        if all_found && core.has_judged_found() {
+        if judged.is_some() && all_found && core.has_judged_found() {
             judged.take().map(|judged| judged.send(()));
         }
         let hears = judged.is_none();
@@ -86,10 +85,6 @@ pub async fn run(shared: Arc<Shared>, mut core: ServerCore, socket: GroupSocket,
                 all_found = true;
                 continue;
             }
-            _ = resolve.tick() => {
-                tokio::spawn(look_up_peers(shared.clone()));
-                continue;
-            }
             () = wake => Event::Tick,
         };
         let actions = core.handle(shared.clock.now(), event);
@@ -108,11 +103,13 @@ fn answer(core: &ServerCore, query: Query, now_ms: u64) {
     }
 }
 
-/// Finds the listed servers again, whose addresses may have changed.
-pub async fn look_up_peers(shared: Arc<Shared>) {
-    if !shared.config.peers.is_empty() {
-        let peers = super::peers::resolve(&shared.config.peers).await;
-        shared.tell(Event::Peers(peers)).await;
+/// Finds the listed servers, again and again, since their addresses may change.
+pub async fn keep_finding_peers(shared: Arc<Shared>) {
+    let mut peers = Peers::default();
+    while !shared.config.peers.is_empty() {
+        let found = peers.look_up(&shared.config.peers).await;
+        shared.tell(Event::Peers(found)).await;
+        tokio::time::sleep(RESOLVE_EVERY).await;
     }
 }
 
@@ -131,6 +128,7 @@ fn perform(shared: &Arc<Shared>, socket: &GroupSocket, action: Action) {
             let why = match why {
                 LinkClose::Protocol => close::PROTOCOL,
                 LinkClose::Replaced => close::REPLACED,
+                LinkClose::TooOften => close::TOO_OFTEN,
             };
             if let Some(sender) = lock(&shared.links).remove(&link) {
                 let _ = sender.try_send(ToLink::Close(why));

@@ -137,7 +137,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (judged, are_judged) = oneshot::channel();
     let inbox = Inbox { events, queries, found, judged };
     let driver = tokio::spawn(driver::run(shared.clone(), core, socket, inbox));
-    driver::look_up_peers(shared.clone()).await;
+    let peers = tokio::spawn(driver::keep_finding_peers(shared.clone()));
     // Before anybody may ask, we know what runs here, and what of it counts.
     keepers::find(&shared).await;
     let _ = tell_found.send(());
@@ -149,6 +149,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let admin = crate::admin::listen::start(&shared.config, administer)?;
     let tasks = [
         driver,
+        peers,
         tokio::spawn(keepers::keep_finding(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];

@@ -135,11 +135,19 @@ async fn perform(
         };
         make(&home)?;
     }
-    let port = keeper.go(hold).await?;
-    keepers::connect(shared, &dir, keepers::Expect::Started).await.map_err(|e| {
-        format!("the session started, but its keeper cannot be reached at {}: {e}", dir.display())
-    })?;
-    Ok(Some(port))
+    let started = async {
+        let port = keeper.go(hold).await?;
+        keepers::connect(shared, &dir, keepers::Expect::Started).await.map_err(|e| {
+            format!("the session started, but its keeper does not answer at {}: {e}", dir.display())
+        })?;
+        Ok(Some(port))
+    };
+    let result = started.await;
+    if result.is_err() {
+        // Nothing of a session that did not come to be is left running.
+        keeper.give_up().await;
+    }
+    result
 }
 
 fn make(path: &Path) -> Result<(), String> {
@@ -210,11 +218,17 @@ impl Keeper {
         Ok(Keeper { process: Some(process), stdin: Some(stdin), stdout, log })
     }
 
-    /// Lets it clear away what it made ready, and waits until it has.
+    /// Lets it clear away what it started, and waits until it has.
     async fn give_up(mut self) {
         let Some(mut process) = self.process.take() else { return };
-        // Without an order its standard input closes, and that is one too.
+        // Without an order its standard input closes, and that is one too;
+        // once it has its order a signal ends it.
         self.stdin = None;
+        let pid = process.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
+        if let Some(pid) = pid {
+            // It may have ended by itself already.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
         if tokio::time::timeout(GIVE_UP_TIME, process.wait()).await.is_err() {
             // It may have ended by itself just now.
             let _ = process.kill().await;
@@ -238,7 +252,7 @@ impl Keeper {
         };
         let report = tokio::time::timeout(START_TIME, talk).await;
         let see = format!("see {}", self.log.display());
-        let result = match report {
+        match report {
             Ok(Ok(Some(Started::Ready { port }))) => Ok(port),
             Ok(Ok(Some(Started::Failed { text }))) => Err(text),
             Ok(Ok(_)) => Err(format!("the session's keeper ended before it was ready; {see}")),
@@ -246,14 +260,7 @@ impl Keeper {
             Err(_) => {
                 Err(format!("the session was not ready in {} s; {see}", START_TIME.as_secs()))
             }
-        };
-        if result.is_err()
-            && let Some(process) = &mut self.process
-        {
-            // It may have ended by itself already.
-            let _ = process.start_kill();
         }
-        result
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Probed {
     pub server: Option<Option<TokenSession>>,
     /// Which session the endpoint said it is, if it spoke.
     pub endpoint: Option<(SessionId, Epoch)>,
+    /// True once the server was silent for so long that it counts as down.
+    pub down: bool,
 }
 
 /// An answer to an [`Act`].
@@ -133,8 +135,10 @@ pub enum Act {
     },
     /// Read the token's live session.
     ReadStore,
-    /// Ask a host that was silent, for [`super::placement::ROUND_MS`].
+    /// Ask a host that was silent, for one round.
     Probe {
+        /// Which round this is, from 1.
+        round: u32,
         /// Its server, if that is to be asked.
         server: Option<ServerName>,
         /// The session's endpoint, if there is one.

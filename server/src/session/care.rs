@@ -6,6 +6,9 @@ use afterglow_wire::group::TokenSession;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
 use std::collections::BTreeMap;
 
+/// How often a server is asked at most, in milliseconds: it is heard several
+/// times at once, by every way that its messages take.
+const ASK_MS: u64 = 1_000;
 /// How long a DTU has to follow a redirect before it is told again.
 const AGAIN_MS: u64 = 10_000;
 
@@ -30,6 +33,8 @@ pub struct Cared {
 #[derive(Debug, Default)]
 pub struct Care {
     cared: BTreeMap<LinkId, (Cared, Option<u64>)>,
+    /// When each server was asked last.
+    asked_ms: BTreeMap<ServerName, u64>,
 }
 
 impl Care {
@@ -45,12 +50,21 @@ impl Care {
 
     /// The tokens whose session a server should be asked about, now that it
     /// was heard.
-    pub fn tokens_of(&self, owner: &ServerName, now_ms: u64) -> Vec<Token> {
+    pub fn tokens_of(&mut self, owner: &ServerName, now_ms: u64) -> Vec<Token> {
+        let recently = |at_ms: &u64| now_ms < at_ms.saturating_add(ASK_MS);
+        if self.asked_ms.get(owner).is_some_and(recently) {
+            return Vec::new();
+        }
         let waits = |told: &Option<u64>| told.is_none_or(|ms| now_ms >= ms + AGAIN_MS);
         let of_owner = self.cared.values().filter(|(c, told)| c.owner == *owner && waits(told));
         let mut tokens: Vec<_> = of_owner.map(|(cared, _)| cared.token.clone()).collect();
         tokens.sort();
         tokens.dedup();
+        // Who cares for nobody of a server's remembers nothing of it.
+        match tokens.is_empty() {
+            true => self.asked_ms.remove(owner),
+            false => self.asked_ms.insert(owner.clone(), now_ms),
+        };
         tokens
     }
 

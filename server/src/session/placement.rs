@@ -11,7 +11,8 @@
 //!   server or the DTU itself knows.
 //! - A session is taken over only if neither its server nor its endpoint
 //!   answered in [`ROUNDS`] rounds, the DTU does not show it, and the store's
-//!   compare-and-set succeeds.
+//!   compare-and-set succeeds. A DTU that had it vouches for the loss; for one
+//!   that comes anew the server has to be silent until it counts as down.
 //! - A redirect ticket's plan is followed or refused; it never selects again.
 
 use super::act::{Act, Answer, Attachment, Confirmed, Down, LocalCopy, Probed, Step};
@@ -74,12 +75,17 @@ pub struct Placement {
     redirects: u8,
     unreachable: BTreeSet<ServerName>,
     showing: Option<Showing>,
+    /// True if the DTU had the session, or another server made sure of its
+    /// loss: the ticket says so.
+    had_it: bool,
     /// The plan of a redirect, and the session that it names.
     plan: Option<(Plan, SessionId, Epoch)>,
     /// The connection that the insert is already counted as.
     counted: Option<u64>,
-    /// The highest epoch that the DTU can show to exist.
+    /// The highest epoch that the DTU can show to exist, or says that it sees.
     at_least: Option<(SessionId, Epoch)>,
+    /// The epoch that its ticket names: a server signed it.
+    ticketed: Option<(SessionId, Epoch)>,
     room: bool,
     attempts: u32,
     /// The session and epoch that we are about to start.
@@ -113,9 +119,11 @@ impl Placement {
             redirects: insert.redirects,
             unreachable: insert.unreachable.iter().cloned().collect(),
             showing: insert.showing,
+            had_it: ticket.is_some(),
             plan,
             counted: ticket.map(|ticket| ticket.connection).filter(|count| *count > 0),
             at_least,
+            ticketed,
             room: false,
             attempts: 0,
             starting: None,
@@ -139,6 +147,14 @@ impl Placement {
     pub fn probing(&self) -> Option<&SessionRow> {
         match &self.state {
             State::Probing { row, .. } if self.room => Some(row),
+            _ => None,
+        }
+    }
+
+    /// Whose host is being probed.
+    pub fn owner(&self) -> Option<&ServerName> {
+        match &self.state {
+            State::Probing { row, .. } => Some(&row.owner),
             _ => None,
         }
     }
@@ -211,7 +227,8 @@ impl Placement {
                 && self.at_least.is_some_and(|(id, epoch)| id == copy.session && epoch > copy.epoch)
         };
         let (copy, seen) = match copy {
-            Some(copy) if superseded(&copy) => (None, self.at_least),
+            // A copy becomes stale by a server's word, not by a DTU's.
+            Some(copy) if superseded(&copy) => (None, self.ticketed),
             copy => (copy, None),
         };
         if let Some((Plan::Existing, session, _)) = self.plan
@@ -470,7 +487,8 @@ impl Placement {
             return self.take_over(row);
         }
         let host = row.owner.clone();
-        let act = Act::Probe { server, endpoint: row.endpoint, session: row.id, epoch: row.epoch };
+        let (endpoint, session, epoch) = (row.endpoint, row.id, row.epoch);
+        let act = Act::Probe { round, server, endpoint, session, epoch };
         self.state = State::Probing { row, round, server_spoke };
         Step::on(Stage::Probing, Some(host), act)
     }
@@ -494,8 +512,9 @@ impl Placement {
         }
         // Its server says that it has no such session: no need to ask again.
         let server_spoke = server_spoke || probed.server.is_some();
-        if round < ROUNDS {
-            return self.probe(row, round + 1, server_spoke);
+        let lost = self.had_it || probed.down || server_spoke || row.owner == self.me;
+        if round < ROUNDS || !lost {
+            return self.probe(row, round.saturating_add(1), server_spoke);
         }
         self.take_over(row)
     }

@@ -226,19 +226,24 @@ async fn write(
     mut done: watch::Receiver<Option<InputDone>>,
     mut lives: watch::Receiver<Option<DisplayAlive>>,
 ) -> String {
+    // What opens the conversation comes before the rest.
+    let mut begun = false;
     loop {
         let sent = tokio::select! {
             biased;
-            Ok(()) = done.changed() => {
+            Ok(()) = done.changed(), if begun => {
                 let done = *done.borrow_and_update();
                 write_latest(&mut stream, done).await
             }
-            Ok(()) = lives.changed() => {
+            Ok(()) = lives.changed(), if begun => {
                 let alive = *lives.borrow_and_update();
                 write_latest(&mut stream, alive).await
             }
             next = outgoing.recv() => match next {
-                Some(Outgoing::Parts(mut parts)) => stream.write_all_chunks(&mut parts).await,
+                Some(Outgoing::Parts(mut parts)) => {
+                    begun = true;
+                    stream.write_all_chunks(&mut parts).await
+                }
                 Some(Outgoing::Farewell(farewell)) => {
                     let _ = timeout(FAREWELL, say_farewell(connection, &mut stream, farewell)).await;
                     return "closed by us".to_owned();

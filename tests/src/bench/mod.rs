@@ -8,11 +8,13 @@
 //! | [`watch`] | the window's pixels, with times |
 //! | [`kills`] | killing hosts, and cutting them off |
 //! | [`stages`] | where the time goes |
+//! | [`machine`] | the day and the machine |
 //! | [`soak`] | a bad network, stalls and busy processors |
 
 use anyhow::{Context, Result};
 
 pub mod kills;
+pub mod machine;
 pub mod pattern;
 pub mod soak;
 pub mod stages;
@@ -30,6 +32,7 @@ const SOAK_S: u64 = 3600;
 pub fn run() -> Result<()> {
     let kills = from_environment("KILLS", KILLS)?;
     let soak_s = from_environment("SOAK_S", SOAK_S)?;
+    println!("Measured on {}", machine::today_here());
     let measured = kills::measure(kills)?;
     if kills > 0 {
         print!("{}", stages::table(&measured.kills));

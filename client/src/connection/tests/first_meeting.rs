@@ -21,7 +21,9 @@ fn nothing_is_said_to_an_unknown_group_before_the_user_agrees() {
     assert_eq!(dtu.panel(), Some(&Panel::FirstMeeting { group, server }));
     dtu.pass(30_000, false);
     assert!(says_nothing(&mut dtu));
-    dtu.ask(Ask::TrustGroup);
+    dtu.ask(Ask::TrustGroup(OTHER_GROUP));
+    assert!(!dtu.take().contains(&Action::RememberGroup(GROUP)), "another was on the screen");
+    dtu.ask(Ask::TrustGroup(GROUP));
     assert!(dtu.take().contains(&Action::RememberGroup(GROUP)));
     dtu.greet("mud");
     assert_eq!(dtu.inserts().len(), 1);
@@ -31,7 +33,7 @@ fn nothing_is_said_to_an_unknown_group_before_the_user_agrees() {
 fn a_refused_group_is_left_alone() {
     let mut dtu = stranger();
     dtu.event(Event::ControlOpened { link: dtu.control, group: GROUP, server: name("mud") });
-    dtu.ask(Ask::RefuseGroup);
+    dtu.ask(Ask::RefuseGroup(GROUP));
     // It may answer again; it is not asked about again.
     let link = dtu.control;
     dtu.event(Event::ControlOpened { link, group: GROUP, server: name("mud") });
@@ -51,7 +53,7 @@ fn a_known_group_ends_the_question_about_another() {
     assert!(matches!(dtu.panel(), Some(Panel::FirstMeeting { .. })));
     dtu.greet("host05");
     assert!(matches!(dtu.panel(), Some(Panel::InsertCard { .. })));
-    dtu.ask(Ask::TrustGroup);
+    dtu.ask(Ask::TrustGroup(OTHER_GROUP));
     assert!(!dtu.take().contains(&Action::RememberGroup(OTHER_GROUP)));
 }
 
@@ -123,4 +125,17 @@ fn a_server_of_another_version_is_told_by_name() {
     assert_eq!(dtu.logged("connected"), 0);
     assert!(dtu.connection.search.trouble.as_ref().is_some_and(|text| text.contains("version")));
     assert_eq!(dtu.opening(), Some(address("host05")));
+}
+
+#[test]
+fn a_strangers_certificate_makes_nobody_out_of_reach() {
+    let mut dtu = Dtu::new();
+    // Before a card is in any group may answer; this one says it is mud.
+    let link = dtu.control;
+    dtu.event(Event::ControlOpened { link, group: OTHER_GROUP, server: name("mud") });
+    dtu.greet("host05");
+    dtu.insert("aa");
+    let sent = dtu.inserts();
+    let Some(insert) = sent.last() else { panic!("an insert") };
+    assert!(insert.unreachable.is_empty(), "{:?}", insert.unreachable);
 }

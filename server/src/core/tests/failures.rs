@@ -5,6 +5,7 @@ use crate::core::Event;
 use afterglow_wire::control::{Attach, Origin, Redirect, Showing, ToDtu};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::Status;
+use afterglow_wire::ticket::SealedTicket;
 
 fn attach(message: &ToDtu) -> Option<Attach> {
     match message {
@@ -21,7 +22,7 @@ fn redirect(message: &ToDtu) -> Option<Redirect> {
 }
 
 /// Two servers, and ada's session on the first of them.
-fn with_session() -> (World, SessionId) {
+fn with_session() -> (World, SessionId, SealedTicket) {
     let mut world = World::new(2);
     world.tell(1, Event::Drain(true));
     let link = world.connect(0, 1);
@@ -31,16 +32,16 @@ fn with_session() -> (World, SessionId) {
     assert_eq!(attached.host, name("mud"));
     world.endpoints.insert(attached.endpoint);
     world.run_ms(10_000);
-    (world, attached.session)
+    (world, attached.session, attached.resume)
 }
 
 #[test]
 fn a_lost_host_is_taken_over_after_its_rounds_with_what_was_made_ready() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     world.endpoints.clear();
     let link = world.connect(1, 1);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     // Ready, and not wanted yet.
     assert_eq!(world.servers[1].prepared, vec![(session, Epoch(2))]);
     assert!(world.servers[1].started.is_empty());
@@ -57,12 +58,39 @@ fn a_lost_host_is_taken_over_after_its_rounds_with_what_was_made_ready() {
 }
 
 #[test]
+fn who_comes_anew_waits_until_the_silent_host_counts_as_down() {
+    let (mut world, session, _) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    world.run_ms(1_000);
+    let link = world.connect(1, 2);
+    world.insert(1, link, insert(9));
+    world.run_ms(3_000);
+    assert_eq!(world.last(1, link, attach), None);
+    assert_eq!(world.only_row().epoch, Epoch(1));
+    world.run_ms(5_000);
+    let attached = world.last(1, link, attach).expect("attached");
+    assert_eq!((attached.session, attached.epoch), (session, Epoch(2)));
+}
+
+#[test]
+fn who_inserts_without_end_is_sent_away() {
+    let (mut world, ..) = with_session();
+    let link = world.connect(0, 9);
+    for number in 0..100 {
+        world.insert(0, link, insert(number));
+    }
+    let [links, ..] = world.servers[0].core.table_sizes();
+    assert_eq!(links, 1, "only the session's own DTU is left");
+}
+
+#[test]
 fn what_was_made_ready_is_discarded_when_the_endpoint_answers_after_all() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     let endpoints = std::mem::take(&mut world.endpoints);
     let link = world.connect(1, 1);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     world.run_ms(60);
     world.endpoints = endpoints;
     world.run_ms(100);
@@ -75,11 +103,11 @@ fn what_was_made_ready_is_discarded_when_the_endpoint_answers_after_all() {
 
 #[test]
 fn what_was_made_ready_goes_with_the_link_that_it_was_for() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     world.endpoints.clear();
     let link = world.connect(1, 1);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     world.tell(1, Event::LinkClosed { link });
     world.run_ms(900);
     assert!(world.servers[1].discarded.is_empty());
@@ -90,13 +118,13 @@ fn what_was_made_ready_goes_with_the_link_that_it_was_for() {
 
 #[test]
 fn what_was_made_ready_is_used_by_the_dtus_next_insert() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     world.endpoints.clear();
     let link = world.connect(1, 1);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     world.run_ms(100);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     world.run_ms(3_000);
     assert_eq!(world.last(1, link, attach).expect("attached").epoch, Epoch(2));
     assert_eq!(world.servers[1].prepared, vec![(session, Epoch(2))]);
@@ -105,11 +133,11 @@ fn what_was_made_ready_is_used_by_the_dtus_next_insert() {
 
 #[test]
 fn a_session_that_its_dtu_shows_is_cared_for_and_goes_home_when_its_server_speaks_again() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     let link = world.connect(1, 1);
     let showing = Some(Showing { session, epoch: Epoch(1) });
-    world.insert(1, link, failover(5, "mud", showing));
+    world.insert(1, link, failover(5, "mud", showing, Some(&resume)));
     let attached = world.last(1, link, attach).expect("attached");
     assert_eq!((attached.origin, attached.host), (Origin::Caretaken, name("mud")));
     assert!(world.servers[1].prepared.is_empty());
@@ -121,11 +149,11 @@ fn a_session_that_its_dtu_shows_is_cared_for_and_goes_home_when_its_server_speak
 
 #[test]
 fn a_copy_that_was_found_running_is_stale_if_the_store_knows_a_higher_epoch() {
-    let (mut world, session) = with_session();
+    let (mut world, session, resume) = with_session();
     world.servers[0].alive = false;
     world.endpoints.clear();
     let link = world.connect(1, 1);
-    world.insert(1, link, failover(5, "mud", None));
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
     world.run_ms(2_000);
     assert_eq!(world.only_row().epoch, Epoch(2));
     world.servers[0].alive = true;
@@ -143,13 +171,14 @@ fn a_copy_that_was_found_running_is_stale_if_the_store_knows_a_higher_epoch() {
 
 #[test]
 fn no_table_of_the_core_grows_with_inserts_that_lead_nowhere() {
-    let (mut world, _) = with_session();
+    let (mut world, ..) = with_session();
     world.servers[0].alive = false;
     world.endpoints.clear();
     let link = world.connect(1, 1);
     for number in 6..400 {
-        world.insert(1, link, failover(number, "mud", None));
+        world.insert(1, link, failover(number, "mud", None, None));
         world.remove(1, link, number);
+        world.run_ms(200);
     }
     world.run_ms(5_000);
     let [links, courses, starts, asked, questions, due] = world.servers[1].core.table_sizes();

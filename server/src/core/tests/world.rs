@@ -12,6 +12,7 @@ use afterglow_wire::group::Interface;
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Size, Token};
 use afterglow_wire::local::{Status, ToKeeper};
+use afterglow_wire::ticket::SealedTicket;
 use afterglow_wire::trust::GroupKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -336,7 +337,13 @@ pub fn insert(number: u64) -> Insert {
 }
 
 /// What a DTU sends that lost its server.
-pub fn failover(number: u64, lost: &str, showing: Option<Showing>) -> Insert {
+pub fn failover(
+    number: u64,
+    lost: &str,
+    showing: Option<Showing>,
+    resume: Option<&SealedTicket>,
+) -> Insert {
     let unreachable = [name(lost)].into_iter().collect();
-    Insert { cause: Cause::Failover, unreachable, showing, ..insert(number) }
+    let ticket = resume.cloned();
+    Insert { cause: Cause::Failover, unreachable, showing, ticket, ..insert(number) }
 }

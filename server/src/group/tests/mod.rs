@@ -75,7 +75,7 @@ fn server(text: &str, last: u8, boot: u64) -> GroupManager {
 /// Everybody that a DTU on the servers' network can reach.
 fn everybody(except: &[&str]) -> Ask {
     let dtu = Ipv4Addr::new(192, 168, 1, 77);
-    Ask::Group { dtu, except: except.iter().map(|text| name(text)).collect() }
+    Ask::Group { dtu: vec![dtu], except: except.iter().map(|text| name(text)).collect() }
 }
 
 fn sent(outputs: &[Output]) -> Vec<Transmit> {

@@ -63,6 +63,8 @@ struct World {
     /// Somebody else takes the session over just before us.
     beaten: bool,
     start_fails: bool,
+    /// The silent server counts as down from this round on.
+    down_after_rounds: u32,
     /// Another server that is lighter than we, if there is one.
     lighter: Option<ServerName>,
     /// What was asked, in order.
@@ -89,7 +91,8 @@ impl World {
                 Answer::Group(Answers { spoke: self.servers.clone(), ..Answers::default() })
             }
             Act::ReadStore => Answer::Row(self.store()),
-            Act::Probe { server, endpoint, session, epoch } => Answer::Probed(Probed {
+            Act::Probe { round, server, endpoint, session, epoch } => Answer::Probed(Probed {
+                down: *round >= self.down_after_rounds,
                 server: server.as_ref().and_then(|name| self.servers.get(name).copied()),
                 endpoint: endpoint.filter(|_| self.endpoint_answers).map(|_| (*session, *epoch)),
             }),
@@ -413,6 +416,33 @@ fn a_silent_host_is_taken_over_after_its_rounds() {
 }
 
 #[test]
+fn who_comes_anew_waits_until_a_silent_host_counts_as_down() {
+    let row = Some(row("host05", 1));
+    let mut world = World { row: row.clone(), down_after_rounds: 12, ..World::default() };
+    let attachment = attached(place(&mut world, &challenged(insert())));
+    assert_eq!(attachment.origin, Origin::TakenOver);
+    assert_eq!(world.count(|act| matches!(act, Act::Probe { .. })), 12);
+    // A DTU that had the session knows that it is lost.
+    let mut world = World { row, down_after_rounds: 12, ..World::default() };
+    attached(place(&mut world, &failover(1, false)));
+    assert_eq!(world.count(|act| matches!(act, Act::Probe { .. })), ROUNDS as usize);
+}
+
+#[test]
+fn what_a_dtu_only_says_makes_no_copy_stale() {
+    let showing = Some(Showing { session: MINE, epoch: Epoch(9) });
+    let says = challenged(Insert { cause: Cause::Failover, showing, ..insert() });
+    let mut placement = Placement::new(name("mud"), Guards::ALL, &says);
+    placement.begin();
+    let step = placement.answer(Answer::Here { copy: Some(copy(1)), room: true });
+    assert_eq!(step.seen, None);
+    let mut placement = Placement::new(name("mud"), Guards::ALL, &failover(2, false));
+    placement.begin();
+    let step = placement.answer(Answer::Here { copy: Some(copy(1)), room: true });
+    assert_eq!(step.seen, Some((MINE, Epoch(2))));
+}
+
+#[test]
 fn a_server_that_says_it_has_no_session_is_believed_but_its_endpoint_is_asked() {
     let servers = BTreeMap::from([(name("host05"), None)]);
     let row = Some(row("host05", 1));
@@ -518,6 +548,7 @@ fn any_world() -> impl Strategy<Value = World> {
         endpoint_answers: flags[2],
         beaten: flags[3],
         start_fails: flags[4],
+        down_after_rounds: 7,
         lighter: flags[5].then(|| name("host21")),
         asked: Vec::new(),
     })
