@@ -250,9 +250,10 @@ impl Candidates {
     /// Who is to be tried now, of those that are not being tried already.
     /// Those that failed least come first; among them those that the group
     /// said are up; then as they are known; then in an order of this DTU's
-    /// own. Every third time it is whoever waits longest of those that are
-    /// more than a stranger's word, however often they failed, so that made up
-    /// servers keep nobody waiting for ever.
+    /// own. Half of the time fairness decides: by turns whoever waits longest of
+    /// those that are more than a stranger's word, however often they failed,
+    /// and whoever waits longest at all; so made up servers keep nobody waiting
+    /// for ever, and known ones nobody new.
     pub(super) fn pick(&mut self, now_ms: u64, tried: &[SocketAddrV4]) -> Option<Target> {
         if now_ms < self.first_ms {
             return None;
@@ -260,9 +261,9 @@ impl Candidates {
         let due = |c: &&Candidate| c.is_free(tried) && c.not_before_ms <= now_ms;
         let due = || self.known.iter().filter(due);
         let known = due().filter(|c| !c.via.is_unproven() || c.name_proven);
-        let turn = match self.picks % 3 {
+        let turn = match self.picks % 4 {
             2 => known.min_by_key(|c| (c.not_before_ms, c.order)),
-            1 => due().min_by_key(|c| (c.failures, c.order)),
+            3 => due().min_by_key(|c| (c.failures, c.order)),
             _ => None,
         };
         let first = || due().min_by_key(|c| (c.failures, !c.told_up, c.via, c.order));

@@ -187,6 +187,24 @@ fn a_flood_of_made_up_servers_neither_grows_anything_nor_hides_a_real_one() {
 }
 
 #[test]
+fn a_known_server_that_failed_has_its_turn_beside_made_up_ones() {
+    let mut candidates = candidates::Candidates::default();
+    let mut chance = Jitter::new(1);
+    let real = nth(200).address;
+    let mut know = |address, via| candidates.found(address, None, via, (0, &mut chance));
+    know(real, Via::Remembered);
+    // Whoever answers for it makes it no less known.
+    assert!(!know(real, Via::Answer));
+    for n in 0..20 {
+        know(SocketAddrV4::new([10, 9, 9, n].into(), 7010), Via::Answer);
+    }
+    candidates.failed(real, 100);
+    let picked: Vec<_> =
+        (0..4).filter_map(|_| candidates.pick(2_000, &[])).map(|to| to.address).collect();
+    assert!(picked.contains(&real), "{picked:?}");
+}
+
+#[test]
 fn a_forged_name_makes_nobody_out_of_reach() {
     let mut dtu = Dtu::new();
     dtu.greet("mud");
