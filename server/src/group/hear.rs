@@ -20,6 +20,7 @@ use afterglow_wire::group::{
     GroupMessage, GroupMessageError, HostMessage, ServerR, TokenQ, TokenR, TokenSession,
 };
 use afterglow_wire::guard::Guard;
+use afterglow_wire::limits::SERVERS_MAX;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// How many serverQs are answered: a DTU that searches sends a few a second by
@@ -92,6 +93,13 @@ impl GroupManager {
         }
         match self.topology.trusted(message, from, now_ms, wall_ms) {
             Heard::Nothing => Vec::new(),
+            Heard::Full => self.say(now_ms, || {
+                format!(
+                    "server {name} at {from} is not taken in: {SERVERS_MAX} names were heard, and \
+                     a group may have no more; if some of them are gone for good, restart this \
+                     server"
+                )
+            }),
             Heard::Twin(known) => self.say(now_ms, || {
                 format!(
                     "two servers of this group are called {name}, one at {known} and one at \

@@ -95,8 +95,11 @@ pub struct Untrusted {
 /// What a host message changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// Nothing: a replay, a message that came late, or a table that is full.
+    /// Nothing: a replay, or a message that came late.
     Nothing,
+    /// Nothing: as many names are known as there may be. None is forgotten
+    /// while we run, or its old messages could be replayed.
+    Full,
     /// Nothing: somebody else speaks by this name, and the server at this
     /// address counts.
     Twin(SocketAddrV4),
@@ -146,7 +149,7 @@ impl Topology {
                 let replay = self.guards.make(Guard::Replay);
                 host.take(message, from, now_ms, wall_ms, replay)
             }
-            None if full => Heard::Nothing,
+            None if full => Heard::Full,
             None => {
                 let name = message.host.clone();
                 self.hosts.insert(name, Host::new(message, from, now_ms, wall_ms));

@@ -100,7 +100,12 @@ fn the_group_is_full_at_sixty_four() {
     let mut mud = server("mud", 200, 100);
     for i in 0..100 {
         let word = sent(&server(&format!("s{i}"), i + 1, 100).tick(0, WALL_MS));
-        hear(&mut mud, &word[0].datagram, address(i + 1, 7009), 0);
+        let told = hear(&mut mud, &word[0].datagram, address(i + 1, 7009), 0);
+        if i == 63 {
+            let says =
+                |output: &Output| matches!(output, Output::Report(text) if text.contains("s63"));
+            assert!(told.iter().any(says), "{told:?}");
+        }
     }
     assert_eq!(mud.topology().hosts().count(), 63);
     assert_eq!(mud.servers_for(Ipv4Addr::new(192, 168, 1, 77)).len(), SERVERS_MAX);
