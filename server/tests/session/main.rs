@@ -6,5 +6,4 @@ mod dtu;
 mod ending;
 mod harness;
 mod holding;
-mod measuring;
 mod showing;
