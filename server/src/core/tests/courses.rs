@@ -1,26 +1,10 @@
 //! Inserts that come to their ends.
 
-use super::world::{World, ada, insert, name};
+use super::world::{World, ada, attach, insert, name, redirect};
 use crate::core::Event;
-use afterglow_wire::control::{
-    Attach, Cause, Insert, Origin, Redirect, RedirectPlan, Refused, ToDtu,
-};
+use afterglow_wire::control::{Cause, Insert, Origin, RedirectPlan, Refused, ToDtu};
 use afterglow_wire::ids::Epoch;
 use afterglow_wire::local::ToKeeper;
-
-fn attach(message: &ToDtu) -> Option<Attach> {
-    match message {
-        ToDtu::Attach(attach) => Some(attach.clone()),
-        _ => None,
-    }
-}
-
-fn redirect(message: &ToDtu) -> Option<Redirect> {
-    match message {
-        ToDtu::Redirect(redirect) => Some(redirect.clone()),
-        _ => None,
-    }
-}
 
 fn refusal(message: &ToDtu) -> Option<Refused> {
     match message {

@@ -1,25 +1,11 @@
 //! Servers and hosts that fall silent.
 
-use super::world::{World, failover, insert, name};
+use super::world::{World, attach, failover, insert, name, redirect};
 use crate::core::Event;
-use afterglow_wire::control::{Attach, Origin, Redirect, Showing, ToDtu};
+use afterglow_wire::control::{Origin, Showing};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::Status;
 use afterglow_wire::ticket::SealedTicket;
-
-fn attach(message: &ToDtu) -> Option<Attach> {
-    match message {
-        ToDtu::Attach(attach) => Some(attach.clone()),
-        _ => None,
-    }
-}
-
-fn redirect(message: &ToDtu) -> Option<Redirect> {
-    match message {
-        ToDtu::Redirect(redirect) => Some(redirect.clone()),
-        _ => None,
-    }
-}
 
 /// Two servers, and ada's session on the first of them.
 fn with_session() -> (World, SessionId, SealedTicket) {

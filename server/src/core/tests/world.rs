@@ -6,7 +6,8 @@ use crate::core::{Action, CoreConfig, Event, Launch, ServerCore, StoreAnswer, St
 use crate::group::{GroupConfig, Present};
 use crate::store::SessionRow;
 use afterglow_wire::control::{
-    Cause, Challenge, ChallengeAnswer, Insert, Remove, ServerNames, Showing, ToDtu, ToServer,
+    Attach, Cause, Challenge, ChallengeAnswer, Insert, Redirect, Remove, ServerNames, Showing,
+    ToDtu, ToServer,
 };
 use afterglow_wire::group::Interface;
 use afterglow_wire::guard::Guards;
@@ -318,6 +319,22 @@ fn server(index: usize) -> Server {
         discarded: Vec::new(),
         started: Vec::new(),
         keepers_told: Vec::new(),
+    }
+}
+
+/// The attachment that a message tells of, if it is one.
+pub fn attach(message: &ToDtu) -> Option<Attach> {
+    match message {
+        ToDtu::Attach(attach) => Some(attach.clone()),
+        _ => None,
+    }
+}
+
+/// The redirect that a message tells of, if it is one.
+pub fn redirect(message: &ToDtu) -> Option<Redirect> {
+    match message {
+        ToDtu::Redirect(redirect) => Some(redirect.clone()),
+        _ => None,
     }
 }
 
