@@ -5,6 +5,7 @@
 
 use afterglow_wire::ids::{InvalidName, ServerName, Size};
 use afterglow_wire::limits::{COMMAND_WORDS_MAX, SERVERS_MAX, TEXT_BYTES_MAX};
+use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::trust::GroupKey;
 use serde::Deserialize;
 use std::net::Ipv4Addr;
@@ -23,6 +24,9 @@ pub const SESSION_PORTS: (u16, u16) = (7100, 7999);
 pub const SYSTEM_CONFIG: &str = "/etc/afterglow/afterglow.toml";
 /// The admin socket where that configuration is not there to ask.
 pub const SYSTEM_ADMIN_SOCKET: &str = "/run/afterglow/admin.sock";
+
+/// The most X servers that wait.
+const WARM_X_SERVERS_MAX: u64 = 16;
 
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,44 @@ pub struct PeerAddress {
     pub port: u16,
 }
 
+/// Where the store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreLocation {
+    /// In this file.
+    Sqlite(PathBuf),
+    /// In a PostgreSQL database.
+    Postgres(DatabaseUrl),
+}
+
+/// A database's URL. It may hold a password, so it is never printed whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl(pub String);
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The host and the database alone.
+impl std::fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rest = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let place = rest.split('?').next().unwrap_or_default();
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        write!(f, "postgres://{place}")
+    }
+}
+
+impl std::fmt::Display for StoreLocation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoreLocation::Sqlite(path) => path.display().fmt(f),
+            StoreLocation::Postgres(url) => url.fmt(f),
+        }
+    }
+}
+
 /// A network in the form address/bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
@@ -120,8 +162,8 @@ pub struct Config {
     pub session_ports: (u16, u16),
     /// The group key's file.
     pub group_key: PathBuf,
-    /// The store's file.
-    pub store: PathBuf,
+    /// Where the store is.
+    pub store: StoreLocation,
     /// Where sessions have their directories.
     pub runtime_dir: PathBuf,
     /// Where `afterglowctl` speaks to the server.
@@ -130,6 +172,10 @@ pub struct Config {
     pub home_root: PathBuf,
     /// The desktop's command line.
     pub desktop: Vec<String>,
+    /// The catalogue of services.
+    pub services: Vec<ServiceSpec>,
+    /// How many X servers wait for a session.
+    pub warm_x_servers: usize,
     /// The largest size of a session.
     pub size_max: Size,
     /// The `afterglow-session` program.
@@ -163,6 +209,9 @@ struct File {
     admin_socket: Option<Spanned<String>>,
     home_root: Option<Spanned<String>>,
     desktop: Option<Spanned<Vec<String>>>,
+    #[serde(default)]
+    service: Vec<Spanned<services::ServiceTable>>,
+    warm_x_servers: Option<Spanned<u64>>,
     size_max: Option<Spanned<String>>,
     session_program: Option<Spanned<String>>,
     policy: Option<Spanned<String>>,
@@ -270,7 +319,12 @@ impl Config {
                 port_range,
             )?,
             group_key: source.value("group_key", file.group_key, inside("group.key"), directory)?,
-            store: source.value("store", file.store, inside("store.db"), |v| store(base, &v))?,
+            store: source.value(
+                "store",
+                file.store,
+                StoreLocation::Sqlite(inside("store.db")),
+                |text| store(base, &text),
+            )?,
             admin_socket: source.value(
                 "admin_socket",
                 file.admin_socket,
@@ -280,6 +334,13 @@ impl Config {
             runtime_dir,
             home_root: source.value("home_root", file.home_root, inside("homes"), directory)?,
             desktop: source.value("desktop", file.desktop, default_desktop(), desktop)?,
+            services: services::catalogue(&source, file.service)?,
+            warm_x_servers: source.value(
+                "warm_x_servers",
+                file.warm_x_servers,
+                1,
+                between(0, WARM_X_SERVERS_MAX),
+            )? as usize,
             size_max: source.value("size_max", file.size_max, default_size_max(), |v| {
                 v.parse().map_err(|e: InvalidName| e.to_string())
             })?,
@@ -385,15 +446,20 @@ fn port_range(text: String) -> Result<(u16, u16), String> {
         .ok_or(format!("{text:?} is not a range of ports such as \"7100-7999\""))
 }
 
-fn store(base: &Path, text: &str) -> Result<PathBuf, String> {
-    match text.strip_prefix("sqlite://") {
-        Some(path) if !path.is_empty() => Ok(base.join(path)),
-        _ => {
-            Err(format!("{text:?} is not a store such as \"sqlite:///var/lib/afterglow/store.db\""))
+fn store(base: &Path, text: &str) -> Result<StoreLocation, String> {
+    match text.split_once("://") {
+        Some(("sqlite", path)) if !path.is_empty() => Ok(StoreLocation::Sqlite(base.join(path))),
+        Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
+            Ok(StoreLocation::Postgres(DatabaseUrl(text.to_owned())))
         }
+        // What was written may hold a password: it is not repeated.
+        _ => Err("a store such as \"sqlite:///var/lib/afterglow/store.db\" or \
+                  \"postgres://afterglow@db.example/afterglow\" is wanted"
+            .into()),
     }
 }
 
+/// A command line that is not empty.
 fn desktop(words: Vec<String>) -> Result<Vec<String>, String> {
     match words.first() {
         Some(program) if !program.is_empty() => {}
@@ -449,5 +515,6 @@ pub fn host_name() -> String {
         .collect()
 }
 
+mod services;
 #[cfg(test)]
 mod tests;

@@ -201,6 +201,7 @@ pub fn first_insert(token: &Token, insert: u64) -> Insert {
     Insert {
         insert,
         token: token.clone(),
+        want: afterglow_wire::sessions::Want::Last,
         cause: Cause::Insert,
         ticket: None,
         unreachable: ServerNames::default(),

@@ -8,6 +8,7 @@
 
 use crate::ids::{Epoch, Keymap, ServerName, SessionId, Size, Token};
 use crate::limits::{CONTROL_MESSAGE_BYTES_MAX, DTU_ADDRESSES_MAX, SERVERS_MAX};
+use crate::sessions::{Consent, ListSessions, Manage, Notice, Question, Sessions, Want};
 use crate::ticket::SealedTicket;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -30,6 +31,12 @@ wire_messages! {
         4 => Remove(Remove),
         /// Where else the DTU can be.
         5 => Addresses(Addresses),
+        /// What sessions does the token have?
+        6 => ListSessions(ListSessions),
+        /// Do something with one of them.
+        7 => Manage(Manage),
+        /// The user's answer to a question.
+        8 => Consent(Consent),
     }
 }
 
@@ -55,6 +62,12 @@ wire_messages! {
         8 => Servers(Servers),
         /// The session that the DTU shows is over.
         9 => SessionEnded(SessionEnded),
+        /// The token's sessions.
+        10 => Sessions(Sessions),
+        /// Something that the user should know.
+        11 => Notice(Notice),
+        /// Something that the user has to agree to.
+        12 => Question(Question),
     }
 }
 
@@ -90,6 +103,9 @@ wire_choice! {
         Redirect = 1,
         /// The server that the DTU had stopped answering.
         Failover = 2,
+        /// The user chose another of the token's sessions. Good without a
+        /// challenge on a link that proved the token since it came.
+        Switch = 3,
     }
 }
 
@@ -114,6 +130,9 @@ wire_struct! {
         pub insert: u64,
         /// Whose session is wanted.
         pub token: Token,
+        /// Which of the token's sessions; a redirect or resume ticket names
+        /// it itself.
+        pub want: Want,
         /// Why it is sent.
         pub cause: Cause,
         /// A redirect or resume ticket, which spares the challenge.

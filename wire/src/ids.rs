@@ -16,7 +16,7 @@ pub struct InvalidName {
     rule: &'static str,
 }
 
-fn invalid(what: &'static str, text: &str, rule: &'static str) -> InvalidName {
+pub(crate) fn invalid(what: &'static str, text: &str, rule: &'static str) -> InvalidName {
     let text = text.chars().take(80).collect();
     InvalidName { what, text, rule }
 }

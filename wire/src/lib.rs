@@ -10,6 +10,8 @@
 //! | [`command`] | the display commands: SET, FILL, COPY, CURSOR, SIZE |
 //! | [`framebuffer`] | what the display commands mean, pixel by pixel |
 //! | [`input`] | keys, pointer, wheel |
+//! | [`sessions`] | the control link's messages about a token's sessions |
+//! | [`service`] | services of a session |
 //! | [`local`] | messages between a server and the sessions on its host |
 //! | [`group`] | the group's text messages, and their HMAC-SHA1 signature |
 //! | [`ticket`] | signed permissions: attach, redirect, resume |
@@ -29,5 +31,7 @@ pub mod ids;
 pub mod input;
 pub mod limits;
 pub mod local;
+pub mod service;
+pub mod sessions;
 pub mod ticket;
 pub mod trust;

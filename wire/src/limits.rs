@@ -3,7 +3,7 @@
 //! A length is checked against its limit before anything is allocated for it.
 
 /// The longest message on a control link, in bytes.
-pub const CONTROL_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+pub const CONTROL_MESSAGE_BYTES_MAX: usize = 64 * 1024;
 /// The longest message on a display link towards the DTU, in bytes. A frame
 /// that needs more is sent in several parts.
 pub const DISPLAY_DOWN_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -65,3 +65,11 @@ pub const REDIRECTS_MAX: u8 = 3;
 pub const CERTIFICATE_BYTES_MAX: usize = 4096;
 /// The most words of a command line in a message.
 pub const COMMAND_WORDS_MAX: usize = 64;
+/// The most sessions of one token.
+pub const SESSIONS_MAX: usize = 32;
+/// The most services of one session.
+pub const SERVICES_MAX: usize = 16;
+/// The longest name of a service, in characters.
+pub const SERVICE_NAME_CHARS_MAX: usize = 32;
+/// The longest name that a user gives a session, in characters.
+pub const SESSION_NAME_CHARS_MAX: usize = 64;

@@ -12,8 +12,9 @@ use crate::codec::{DecodeError, Message, Reader, Wire, put_bytes, put_list};
 use crate::control::BoundedList;
 use crate::ids::{DtuId, Epoch, Keymap, ServerName, SessionId, Size, Token};
 use crate::limits::{
-    CERTIFICATE_BYTES_MAX, COMMAND_WORDS_MAX, LOCAL_MESSAGE_BYTES_MAX, SERVERS_MAX,
+    CERTIFICATE_BYTES_MAX, COMMAND_WORDS_MAX, LOCAL_MESSAGE_BYTES_MAX, SERVERS_MAX, SERVICES_MAX,
 };
+use crate::service::{ServiceOrder, ServiceSpec, ServiceStatus};
 use bytes::{Bytes, BytesMut};
 use std::net::SocketAddrV4;
 
@@ -27,6 +28,12 @@ wire_messages! {
         2 => End(End),
         /// What is known of the servers' clocks.
         3 => Clocks(Clocks),
+        /// Start, stop or restart a service.
+        4 => Service(ServiceOrder),
+        /// The session was taken over elsewhere: freeze.
+        5 => Freeze(Freeze),
+        /// Go on, as a session of your own.
+        6 => Become(Become),
     }
 }
 
@@ -114,7 +121,61 @@ wire_struct! {
         pub clocks: Clocks,
         /// Bring up only what nobody can see, then wait for a [`StartOrder`].
         pub hold: bool,
+        /// The catalogue; those with `start` or `required` run with the
+        /// session.
+        pub services: BoundedList<ServiceSpec, SERVICES_MAX>,
     }
+}
+
+wire_struct! {
+    /// Everything that a keeper has to know to bring an X server up before
+    /// anybody wants it.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct WarmSpec {
+        /// The directory of the session that it will be. Exists.
+        pub runtime_dir: String,
+        /// The X server's largest size.
+        pub size_max: Size,
+        /// The address that the display link will listen on.
+        pub listen: SocketAddrV4,
+        /// The last port to try.
+        pub port_last: u16,
+    }
+}
+
+/// A keeper's first message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeeperStart {
+    /// Bring this session up.
+    Session(Box<SessionSpec>),
+    /// Bring an X server up, and wait for [`StartOrder::Be`].
+    Warm(WarmSpec),
+}
+
+impl Wire for KeeperStart {
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            KeeperStart::Session(spec) => {
+                0u8.put(out);
+                spec.put(out);
+            }
+            KeeperStart::Warm(spec) => {
+                1u8.put(out);
+                spec.put(out);
+            }
+        }
+    }
+    fn get(from: &mut Reader) -> Result<Self, DecodeError> {
+        match u8::get(from)? {
+            0 => Ok(KeeperStart::Session(Box::new(SessionSpec::get(from)?))),
+            1 => Ok(KeeperStart::Warm(WarmSpec::get(from)?)),
+            _ => Err(DecodeError::Invalid("keeper start")),
+        }
+    }
+}
+
+impl Message for KeeperStart {
+    const BYTES_MAX: usize = LOCAL_MESSAGE_BYTES_MAX;
 }
 
 impl Message for SessionSpec {
@@ -122,10 +183,13 @@ impl Message for SessionSpec {
 }
 
 /// What becomes of a start that is held. It comes on the keeper's standard
-/// input after the [`SessionSpec`], at any time; the end of the input before it
+/// input after the [`KeeperStart`], at any time; the end of the input before it
 /// means [`StartOrder::Discard`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartOrder {
+    /// To a warm keeper: be this session, in the directory that you have; held
+    /// or not, as it says.
+    Be(Box<SessionSpec>),
     /// Bring the session up.
     Go,
     /// End, and leave nothing behind.
@@ -135,28 +199,33 @@ pub enum StartOrder {
 impl Wire for StartOrder {
     fn put(&self, out: &mut BytesMut) {
         match self {
-            StartOrder::Go => 0u8,
-            StartOrder::Discard => 1,
+            StartOrder::Go => 0u8.put(out),
+            StartOrder::Discard => 1u8.put(out),
+            StartOrder::Be(spec) => {
+                2u8.put(out);
+                spec.put(out);
+            }
         }
-        .put(out);
     }
     fn get(from: &mut Reader) -> Result<Self, DecodeError> {
         match u8::get(from)? {
             0 => Ok(StartOrder::Go),
             1 => Ok(StartOrder::Discard),
+            2 => Ok(StartOrder::Be(Box::new(SessionSpec::get(from)?))),
             _ => Err(DecodeError::Invalid("start order")),
         }
     }
 }
 
 impl Message for StartOrder {
-    const BYTES_MAX: usize = 16;
+    const BYTES_MAX: usize = LOCAL_MESSAGE_BYTES_MAX;
 }
 
 /// How a keeper's start went: the last report is `Ready` or `Failed`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Started {
-    /// The start is held: all is up that may be before [`StartOrder::Go`].
+    /// The start is held: all is up that may be before [`StartOrder::Go`], or
+    /// before [`StartOrder::Be`].
     /// Told once, before `Ready`, also if the order was there already.
     Prepared,
     /// The X server and the display link are up, on this port.
@@ -262,6 +331,39 @@ wire_struct! {
         pub shown_on: Option<DtuId>,
         /// The count of connections of the present or last attachment.
         pub connection: u64,
+        /// Its services, and how they stand; the desktop aside.
+        pub services: BoundedList<ServiceStatus, SERVICES_MAX>,
+        /// True while it is frozen.
+        pub frozen: bool,
+        /// What its user should know, such as a worker that dies again and
+        /// again; else empty.
+        pub trouble: String,
+    }
+}
+
+wire_struct! {
+    /// The session was taken over elsewhere: stop all that its programs do,
+    /// but end nothing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Freeze {
+        /// The epoch by which it was taken over.
+        pub by: Epoch,
+    }
+}
+
+wire_struct! {
+    /// Go on, if frozen, as this session; in the same directory, at the same
+    /// port.
+    #[derive(Debug, Clone, PartialEq, Eq)]
+    pub struct Become {
+        /// The session.
+        pub session: SessionId,
+        /// Its epoch.
+        pub epoch: Epoch,
+        /// Its certificate.
+        pub certificate: Der,
+        /// The certificate's key (PKCS #8).
+        pub certificate_key: Der,
     }
 }
 

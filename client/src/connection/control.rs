@@ -198,6 +198,7 @@ impl Connection {
             ToDtu::Refused(refused) => self.refused(refused),
             ToDtu::Progress(progress) => self.progress(&progress),
             ToDtu::SessionEnded(ended) => self.session_ended(&ended),
+            ToDtu::Sessions(_) | ToDtu::Notice(_) | ToDtu::Question(_) => {}
             ToDtu::Welcome(_) | ToDtu::Unknown(_) => {}
         }
     }

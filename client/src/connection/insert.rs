@@ -14,6 +14,7 @@ use afterglow_wire::control::{
 use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{GroupId, ServerName, Token};
 use afterglow_wire::limits::{REDIRECTS_MAX, SERVERS_MAX};
+use afterglow_wire::sessions::Want;
 use afterglow_wire::ticket::SealedTicket;
 
 /// How long to wait at most before an insert is sent again.
@@ -177,6 +178,7 @@ impl Connection {
         let insert = Insert {
             insert: present.number,
             token: present.token.clone(),
+            want: Want::Last,
             cause,
             ticket,
             unreachable: present.unreachable.iter().cloned().collect(),
@@ -191,6 +193,7 @@ impl Connection {
                 Cause::Insert => "insert",
                 Cause::Redirect => "redirect",
                 Cause::Failover => "failover",
+                Cause::Switch => "switch",
             },
             token_kind: insert.token.kind().as_str(),
             insert: insert.insert,

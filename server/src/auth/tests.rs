@@ -22,6 +22,7 @@ fn insert(token: &str, cause: Cause) -> Insert {
     Insert {
         insert: 5,
         token: token.parse().expect("a token"),
+        want: afterglow_wire::sessions::Want::Last,
         cause,
         ticket: None,
         unreachable: Default::default(),

@@ -16,7 +16,9 @@ fn an_empty_file_is_a_whole_configuration() {
     assert_eq!(config.listen, Ipv4Addr::UNSPECIFIED);
     assert_eq!((config.group_port, config.control_port), (7009, 7010));
     assert_eq!(config.session_ports, (7100, 7999));
-    assert_eq!(config.store, Path::new("/etc/afterglow/store.db"));
+    let store = StoreLocation::Sqlite("/etc/afterglow/store.db".into());
+    assert_eq!(config.store, store);
+    assert_eq!((config.services.len(), config.warm_x_servers), (0, 1));
     assert_eq!(config.down_after_ms, 6000);
 }
 
@@ -30,7 +32,7 @@ fn a_server_on_loopback_listens_on_loopback_alone() {
 fn relative_paths_belong_to_the_files_directory() {
     let config = parse("name=\"mud\"\nstore=\"sqlite://s/db\"\nhome_root=\"/home/afterglow\"")
         .expect("valid");
-    assert_eq!(config.store, Path::new("/etc/afterglow/s/db"));
+    assert_eq!(config.store, StoreLocation::Sqlite("/etc/afterglow/s/db".into()));
     assert_eq!(config.home_root, Path::new("/home/afterglow"));
 }
 
@@ -94,4 +96,33 @@ fn a_group_key_that_others_can_read_or_that_is_short_is_refused() {
     assert!(config.read_group_key().is_ok());
     std::fs::write(&key, [7; 31]).expect("written");
     assert!(refused().contains("32 random bytes"), "{}", refused());
+}
+
+#[test]
+fn a_database_is_named_without_its_password() {
+    let text = "name=\"mud\"\nstore=\"postgres://ada:secret@db.example:5433/afterglow?x=secret\"";
+    let config = parse(text).expect("valid");
+    assert_eq!(config.store.to_string(), "postgres://db.example:5433/afterglow");
+    assert!(!format!("{config:?}").contains("secret"));
+    let wrong = error("name=\"mud\"\nstore=\"mysql://ada:secret@db/x\"");
+    assert!(wrong.contains(":2: store: ") && !wrong.contains("secret"), "{wrong}");
+}
+
+#[test]
+fn a_catalogue_names_each_service_once_and_says_which_one_is_wrong() {
+    let table = |more: &str| format!("name=\"mud\"\n[[service]]\nname=\"mail\"\n{more}");
+    let good = table("command=[\"mutt\"]\nrequired=true\nhost=\"ada@big.example\"");
+    let config = parse(&good).expect("valid");
+    assert!(config.services[0].required && !config.services[0].start);
+    assert_eq!(config.services[0].host, "ada@big.example");
+    for (text, expected) in [
+        (table("command=[]"), ":2: service: \"mail\": command: a command line"),
+        (table("command=[\"mutt\"]\nhost=\"-oProxyCommand=x\""), "\"mail\": host: "),
+        (format!("{good}\n[[service]]\nname=\"mail\"\ncommand=[\"x\"]"), ":6: service: a second"),
+        (table("command=[\"mutt\"]\ncolour=1"), "colour"),
+        (table(""), "command"),
+    ] {
+        let said = error(&text);
+        assert!(said.contains(expected), "{said:?} has no {expected:?}");
+    }
 }

@@ -3,10 +3,11 @@
 use super::event::RequestId;
 use crate::auth::LinkId;
 use crate::group::Transmit;
-use crate::store::SessionRow;
+use crate::store::{CopyRow, SessionRow, Wish};
 use afterglow_wire::control::ToDtu;
 use afterglow_wire::ids::{Epoch, Keymap, ServerName, SessionId, Size, Token};
 use afterglow_wire::local::{Clocks, ToKeeper};
+use afterglow_wire::service::{ServiceName, ServiceSpec};
 use std::net::SocketAddrV4;
 
 /// What to do. Actions are done in order; those whose answer is an
@@ -61,6 +62,16 @@ pub enum Action {
     /// Start this copy of a session, made ready or not, and answer with
     /// [`Event::Started`](super::Event::Started).
     Start(Box<Launch>),
+    /// Let an earlier copy on this host go on as this new session: give it a
+    /// certificate, and tell it ([`ToKeeper::Become`]).
+    Adopt {
+        /// The session that it is.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The session that it becomes, in its first epoch.
+        becomes: SessionId,
+    },
     /// Tell a session on this host.
     TellKeeper {
         /// The session.
@@ -81,6 +92,8 @@ pub struct Launch {
     pub row: SessionRow,
     /// The window that it is for.
     pub screen: Screen,
+    /// Its catalogue; those with `start` are to run.
+    pub services: Vec<ServiceSpec>,
     /// What is known of the servers' clocks.
     pub clocks: Clocks,
 }
@@ -118,11 +131,21 @@ pub enum Level {
     Error,
 }
 
-/// What the store is asked to do; see [`crate::store::Store`].
+/// What the store is asked to do; see [`crate::store::Store`]. Every write
+/// about a session names the epoch that its server believes in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreOperation {
-    /// Read the token's live session.
-    SessionOf(Token),
+    /// Read a token's live session and user:
+    /// [`StoreAnswer::Token`](super::StoreAnswer::Token).
+    TokenSession {
+        /// The token.
+        token: Token,
+        /// The session, if a certain one is wanted; else the last connected.
+        session: Option<SessionId>,
+    },
+    /// Read all live sessions and earlier copies of a token:
+    /// [`StoreAnswer::Sessions`](super::StoreAnswer::Sessions).
+    SessionsOf(Token),
     /// Read a session, live or not.
     Session(SessionId),
     /// Count a connection.
@@ -132,8 +155,13 @@ pub enum StoreOperation {
         /// The epoch that we believe in.
         epoch: Epoch,
     },
-    /// Note a new session, if its token has no live one.
-    Create(Box<SessionRow>),
+    /// Note a new session.
+    Create {
+        /// The session.
+        row: Box<SessionRow>,
+        /// Only if its token has no live one.
+        only: bool,
+    },
     /// Take a session over, if its epoch is still `from`.
     TakeOver {
         /// The session.
@@ -155,6 +183,70 @@ pub enum StoreOperation {
         owner: ServerName,
         /// Where its display link is.
         endpoint: Option<SocketAddrV4>,
+    },
+    /// Note which of its services run.
+    SetServices {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its owner.
+        owner: ServerName,
+        /// The services, the desktop aside.
+        services: Vec<ServiceName>,
+    },
+    /// Call a session something.
+    Rename {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What.
+        name: String,
+    },
+    /// Let a session's owner know what is wanted of it.
+    Wish {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// What; nothing any more, once it is done or cannot be.
+        wish: Option<Wish>,
+    },
+    /// Give a session away, to be started again by its new owner: its epoch
+    /// becomes one higher, and it is nowhere.
+    HandOver {
+        /// The session.
+        session: SessionId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its owner.
+        owner: ServerName,
+        /// Its new owner.
+        to: ServerName,
+    },
+    /// Note that an earlier copy is frozen, if the session has a higher epoch.
+    NoteCopy(Box<CopyRow>),
+    /// Read the earlier copies on a server's host:
+    /// [`StoreAnswer::Copies`](super::StoreAnswer::Copies).
+    CopiesAt(ServerName),
+    /// Let an earlier copy's owner know what is wanted of it.
+    WishCopy {
+        /// The session.
+        session: SessionId,
+        /// The copy's epoch.
+        epoch: Epoch,
+        /// What.
+        wish: Wish,
+    },
+    /// Forget an earlier copy: it is over, or a session of its own.
+    ForgetCopy {
+        /// The session.
+        session: SessionId,
+        /// The copy's epoch.
+        epoch: Epoch,
+        /// Its owner.
+        owner: ServerName,
     },
     /// Note that a session is over.
     End {

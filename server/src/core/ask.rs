@@ -139,7 +139,7 @@ impl ServerCore {
 
 fn row_of(answer: StoreAnswer) -> Result<Option<Box<SessionRow>>, Down> {
     match answer {
-        StoreAnswer::Row(row) => Ok(row),
+        StoreAnswer::Row(row) | StoreAnswer::Token { row, .. } => Ok(row),
         _ => Err(Down),
     }
 }

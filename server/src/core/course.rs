@@ -157,7 +157,10 @@ impl ServerCore {
                 let ask = Ask::Group { dtu, except };
                 self.ask_group(&ask, &token, GroupAsker::Course(id));
             }
-            Act::ReadStore => self.ask_store(Asker::Row(id), StoreOperation::SessionOf(token)),
+            Act::ReadStore => {
+                let operation = StoreOperation::TokenSession { token, session: None };
+                self.ask_store(Asker::Row(id), operation);
+            }
             Act::Choose { except, room } => {
                 let chance = u64::from_ne_bytes(self.random());
                 let now_ms = self.now.steady_ms;
@@ -351,6 +354,7 @@ impl ServerCore {
             .topology()
             .hosts()
             .map(|host| ClockAhead { server: host.message.host.clone(), ahead_ms: host.ahead_ms });
-        Launch { row, screen, clocks: Clocks { ahead: ahead.collect() } }
+        let services = Vec::new();
+        Launch { row, screen, services, clocks: Clocks { ahead: ahead.collect() } }
     }
 }

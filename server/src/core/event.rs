@@ -2,7 +2,7 @@
 
 use crate::auth::LinkId;
 use crate::group::Present;
-use crate::store::SessionRow;
+use crate::store::{CopyRow, SessionRow, UserRow};
 use afterglow_wire::control::ToServer;
 use afterglow_wire::ids::{DtuId, Epoch, SessionId};
 use afterglow_wire::local::Status;
@@ -98,10 +98,28 @@ pub enum Event {
 /// What the store said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreAnswer {
-    /// To a read: the row, if there is one.
+    /// To the read of a session: its row, if there is one.
     Row(Option<Box<SessionRow>>),
-    /// To a count or a take-over: the session's count of connections; `None`
-    /// if the store does not know this epoch as live.
+    /// To the read of a token's session.
+    Token {
+        /// The live session, if there is one.
+        row: Option<Box<SessionRow>>,
+        /// The token's user, if it has one.
+        user: Option<Box<UserRow>>,
+    },
+    /// To the read of a token's sessions: at most
+    /// [`SESSIONS_MAX`](afterglow_wire::limits::SESSIONS_MAX) of each.
+    Sessions {
+        /// The live ones, the last connected first.
+        rows: Vec<SessionRow>,
+        /// Earlier copies.
+        copies: Vec<CopyRow>,
+    },
+    /// To the read of a server's earlier copies.
+    Copies(Vec<CopyRow>),
+    /// To a count, a creation or a take-over: the token's count of
+    /// connections; `None` if the store does not know this epoch as live, or
+    /// takes no such session.
     Count(Option<u64>),
     /// To any other write: true if it changed something.
     Done(bool),

@@ -121,6 +121,7 @@ impl ServerCore {
                     known.others = told.addresses.into_vec();
                 }
             }
+            ToServer::ListSessions(_) | ToServer::Manage(_) | ToServer::Consent(_) => {}
             ToServer::Unknown(kind) => self.log(Level::Debug, || {
                 format!("desktop unit {dtu:?}: message of unknown kind {kind}")
             }),

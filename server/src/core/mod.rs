@@ -36,6 +36,7 @@ use crate::session::care::Care;
 use crate::session::table::Table;
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId};
+use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::trust::{GroupKey, TicketSigner};
 use ask::Asker;
 use course::{Course, CourseId};
@@ -60,6 +61,8 @@ pub struct CoreConfig {
     pub home_root: String,
     /// A new session's desktop.
     pub desktop: Vec<String>,
+    /// The catalogue of services.
+    pub services: Vec<ServiceSpec>,
     /// Which checks are made; all, but in a simulation that has to notice.
     pub guards: Guards,
 }

@@ -54,10 +54,15 @@ impl ServerCore {
             connection: 1,
             desktop: self.config.desktop.clone(),
             size: screen.size,
+            name: String::new(),
+            services: Vec::new(),
+            wish: None,
+            created_ms: self.now.wall_ms,
+            changed_ms: self.now.wall_ms,
             ended: false,
             token,
         };
-        let operation = StoreOperation::Create(Box::new(row.clone()));
+        let operation = StoreOperation::Create { row: Box::new(row.clone()), only: true };
         if !self.begin(course, row, screen, operation) {
             self.answer_course(course, Answer::Created(Ok(false)));
         }
@@ -116,12 +121,11 @@ impl ServerCore {
         let Phase::Noting(course) = start.phase else { return };
         let is_new = copy.1 == Epoch::FIRST;
         let noted = match answer {
-            StoreAnswer::Done(done) => Ok(done.then_some(start.row.connection)),
             StoreAnswer::Count(None) if !self.config.guards.make(Guard::CompareAndSet) => {
                 Ok(Some(start.row.connection + 1))
             }
             StoreAnswer::Count(count) => Ok(count),
-            StoreAnswer::Row(_) | StoreAnswer::Down => Err(Down),
+            _ => Err(Down),
         };
         if let Ok(Some(connection)) = noted {
             start.row.connection = connection;

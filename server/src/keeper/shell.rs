@@ -140,6 +140,9 @@ impl Keeper {
             port,
             shown_on: None,
             connection: 0,
+            services: Default::default(),
+            frozen: false,
+            trouble: String::new(),
         };
         let (standing, watching) = watch::channel(Standing { status, ended: None });
         let (said_to, said) = mpsc::channel(SAID_MAX);
@@ -210,6 +213,7 @@ impl Keeper {
             ToKeeper::Detach(detach) => {
                 self.worker.tell(ToWorker::Server(ToKeeper::Detach(detach))).await;
             }
+            ToKeeper::Service(_) | ToKeeper::Freeze(_) | ToKeeper::Become(_) => {}
             ToKeeper::Unknown(_) => {}
         }
         None

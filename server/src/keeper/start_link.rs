@@ -66,7 +66,7 @@ pub async fn wanted(order: Option<Order>, limit: Duration) -> Result<(), GivenUp
     let Some(order) = order else { return Ok(()) };
     match tokio::time::timeout(limit, order).await {
         Ok(Ok(Ok(StartOrder::Go))) => Ok(()),
-        Ok(Ok(Ok(StartOrder::Discard))) => Err(GivenUp::Discarded),
+        Ok(Ok(Ok(StartOrder::Discard | StartOrder::Be(_)))) => Err(GivenUp::Discarded),
         Ok(Ok(Err(why))) => Err(GivenUp::ServerGone(why)),
         Ok(Err(_)) => Err(GivenUp::ServerGone("nobody reads what it says".into())),
         Err(_) => Err(GivenUp::TooLong(limit)),

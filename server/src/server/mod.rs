@@ -226,6 +226,7 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
         sessions_max: config.sessions_max,
         home_root: config.home_root.display().to_string(),
         desktop: config.desktop.clone(),
+        services: config.services.clone(),
         guards: Guards::ALL,
     };
     let core = ServerCore::new(core, Box::new(clock::fill_random));

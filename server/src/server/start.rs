@@ -180,6 +180,7 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
         ticket_key: shared.ticket_key,
         clocks: launch.clocks.clone(),
         hold,
+        services: launch.services.iter().cloned().collect(),
     })
 }
 

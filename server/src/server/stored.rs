@@ -18,14 +18,16 @@ pub async fn perform(store: &Store, operation: StoreOperation) -> StoreAnswer {
 async fn ask(store: &Store, operation: StoreOperation) -> Result<StoreAnswer, StoreError> {
     let now_ms = clock::wall_ms();
     Ok(match operation {
-        StoreOperation::SessionOf(token) => {
-            StoreAnswer::Row(store.session_of(&token).await?.map(Box::new))
+        StoreOperation::TokenSession { token, .. } => {
+            StoreAnswer::Token { row: store.session_of(&token).await?.map(Box::new), user: None }
         }
         StoreOperation::Session(id) => StoreAnswer::Row(store.session(id).await?.map(Box::new)),
         StoreOperation::Connect { session, epoch } => {
             StoreAnswer::Count(store.connect(session, epoch, now_ms).await?)
         }
-        StoreOperation::Create(row) => StoreAnswer::Done(store.create(&row, now_ms).await?.is_ok()),
+        StoreOperation::Create { row, .. } => {
+            StoreAnswer::Done(store.create(&row, now_ms).await?.is_ok())
+        }
         StoreOperation::TakeOver { session, from, owner, count } => {
             StoreAnswer::Count(store.take_over(session, from, &owner, count, now_ms).await?)
         }
@@ -35,5 +37,6 @@ async fn ask(store: &Store, operation: StoreOperation) -> Result<StoreAnswer, St
         StoreOperation::End { session, epoch, owner } => {
             StoreAnswer::Done(store.end(session, epoch, &owner, now_ms).await?)
         }
+        _ => StoreAnswer::Down,
     })
 }

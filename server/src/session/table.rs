@@ -237,6 +237,9 @@ mod tests {
             port: 7100,
             shown_on: None,
             connection,
+            services: Default::default(),
+            frozen: false,
+            trouble: String::new(),
         }
     }
 

@@ -4,10 +4,12 @@
 //! store knows a higher one the write changes nothing and says so. That is what
 //! keeps a server that slept through a take-over from speaking for the session.
 
+pub mod model;
 mod row;
 
-pub use row::SessionRow;
+pub use row::{CopyRow, SessionRow, UserRow, Wish};
 
+use crate::config::StoreLocation;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Row, SqlitePool};
@@ -67,7 +69,10 @@ pub struct Store {
 
 impl Store {
     /// Opens the store, which is made if it is not there.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(location: &StoreLocation) -> Result<Self, StoreError> {
+        let StoreLocation::Sqlite(path) = location else {
+            return Err(StoreError::Corrupt("location"));
+        };
         // Servers that start together on a new file get into each other's way
         // while it is made; the second look finds it done.
         for _ in 0..OPEN_ATTEMPTS {

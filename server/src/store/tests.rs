@@ -14,13 +14,18 @@ fn row(id: u8, token: &str, owner: &str) -> SessionRow {
         home: "/homes/x".into(),
         desktop: vec!["openbox".into(), "--startup".into(), "sh -c 'a & b'".into()],
         size: Size::new(1280, 720).expect("a size"),
+        name: String::new(),
+        services: Vec::new(),
+        wish: None,
+        created_ms: 0,
+        changed_ms: 0,
         ended: false,
     }
 }
 
 async fn two_servers() -> (tempfile::TempDir, Store, Store) {
     let dir = tempfile::tempdir().expect("a directory");
-    let path = dir.path().join("store.db");
+    let path = StoreLocation::Sqlite(dir.path().join("store.db"));
     let one = Store::open(&path).await.expect("opens");
     let two = Store::open(&path).await.expect("opens again");
     (dir, one, two)
@@ -89,6 +94,8 @@ async fn boot_numbers_only_grow() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_opened_says_which() {
-    let error = Store::open(Path::new("/nonexistent/store.db")).await.expect_err("no directory");
+    let error = Store::open(&StoreLocation::Sqlite("/nonexistent/store.db".into()))
+        .await
+        .expect_err("no directory");
     assert!(error.to_string().contains("/nonexistent/store.db"), "{error}");
 }

@@ -263,6 +263,7 @@ impl Core {
                 self.ended = Some(end.text);
                 self.actions.push_back(Action::Finish);
             }
+            ToKeeper::Service(_) | ToKeeper::Freeze(_) | ToKeeper::Become(_) => {}
             ToKeeper::Unknown(_) => {}
         }
     }

@@ -39,6 +39,7 @@ pub fn insert(number: u64, token: &str) -> Insert {
     Insert {
         insert: number,
         token: token.parse().expect("a token"),
+        want: afterglow_wire::sessions::Want::Last,
         cause: Cause::Insert,
         ticket: None,
         unreachable: Default::default(),

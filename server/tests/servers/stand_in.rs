@@ -111,6 +111,9 @@ impl Session {
             port: self.port,
             shown_on: *self.shown_on.lock().expect("no panic"),
             connection: *self.connection.lock().expect("no panic"),
+            services: Default::default(),
+            frozen: false,
+            trouble: String::new(),
         }
     }
 

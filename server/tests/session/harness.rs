@@ -361,6 +361,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         ticket_key: key.ticket_signer().verifier().0,
         clocks: Clocks::default(),
         hold: options.hold,
+        services: Default::default(),
     }
 }
 

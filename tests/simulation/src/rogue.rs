@@ -248,6 +248,7 @@ impl World {
         let mut insert = Insert {
             insert: 1,
             token: token_of(self.rogues[rogue].card),
+            want: afterglow_wire::sessions::Want::Last,
             cause: Cause::Insert,
             ticket: None,
             unreachable: Default::default(),

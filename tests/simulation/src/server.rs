@@ -153,6 +153,7 @@ impl World {
             sessions_max: self.plan.sessions_max,
             home_root: "/home/afterglow".into(),
             desktop: vec!["desktop".into()],
+            services: Vec::new(),
             guards: self.plan.guards,
         }
     }
@@ -350,6 +351,7 @@ impl World {
                 self.oracle.prepared.remove(&(server, session, epoch));
             }
             Action::Start(launch) => self.launch(life, launch),
+            Action::Adopt { .. } => {}
             Action::TellKeeper { session, epoch, message } => {
                 let copy = self
                     .copies

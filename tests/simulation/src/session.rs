@@ -79,6 +79,9 @@ impl Copy {
             port: self.port,
             shown_on: shown.map(|last| last.dtu),
             connection: self.last.map_or(0, |last| last.connection),
+            services: Default::default(),
+            frozen: false,
+            trouble: String::new(),
         }
     }
 }
@@ -126,7 +129,7 @@ impl World {
         }
         let port = self.servers[host].next_port;
         self.servers[host].next_port = if port >= 7999 { 7100 } else { port + 1 };
-        let Launch { row, screen, clocks } = launch;
+        let Launch { row, screen, clocks, .. } = launch;
         let about = About {
             session: row.id,
             epoch: row.epoch,

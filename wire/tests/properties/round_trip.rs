@@ -68,6 +68,7 @@ round_trip! {
     started: any_local::started();
     start_order: any_local::start_order();
     session_spec: any_local::session_spec();
+    keeper_start: any_local::keeper_start();
 }
 
 /// A kind that nobody has given a meaning yet, with fields of its own.

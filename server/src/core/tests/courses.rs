@@ -106,8 +106,8 @@ fn a_session_elsewhere_is_found_and_redirected_to_without_a_second_challenge() {
         let attached = world.last(home, there, attach).expect("attached");
         assert_eq!((attached.origin, attached.epoch), (Origin::Existing, Epoch::FIRST));
     }
-    assert_eq!(world.rows.len(), 1);
-    assert!(world.rows.values().all(|row| row.token == ada()));
+    assert_eq!(world.store.sessions.len(), 1);
+    assert!(world.store.sessions.values().all(|row| row.token == ada()));
 }
 
 #[test]

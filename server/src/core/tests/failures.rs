@@ -145,7 +145,17 @@ fn a_copy_that_was_found_running_is_stale_if_the_store_knows_a_higher_epoch() {
     world.servers[0].alive = true;
     let (token, shown_on, connection) = (super::world::ada(), None, 1);
     let epoch = Epoch(1);
-    let status = Status { session, epoch, token, port: 7100, shown_on, connection };
+    let status = Status {
+        session,
+        epoch,
+        token,
+        port: 7100,
+        shown_on,
+        connection,
+        services: Default::default(),
+        frozen: false,
+        trouble: String::new(),
+    };
     world.tell(0, Event::KeeperFound(status));
     assert!(world.servers[0].core.table().get(session, epoch).is_some_and(|copy| copy.stale));
     // Whoever inserts there is sent to the right copy.

@@ -5,6 +5,7 @@ use crate::config::Policy;
 use crate::core::{Action, CoreConfig, Event, Launch, ServerCore, StoreAnswer, StoreOperation};
 use crate::group::{GroupConfig, Present};
 use crate::store::SessionRow;
+use crate::store::model::StoreModel;
 use afterglow_wire::control::{
     Attach, Cause, Challenge, ChallengeAnswer, Insert, Redirect, Remove, ServerNames, Showing,
     ToDtu, ToServer,
@@ -43,13 +44,14 @@ pub struct Server {
     pub discarded: Vec<(SessionId, Epoch)>,
     pub started: Vec<Launch>,
     pub keepers_told: Vec<ToKeeper>,
+    pub adopted: Vec<(SessionId, Epoch, SessionId)>,
 }
 
 /// Servers `mud`, `host05`, `host21` …, in this order.
 pub struct World {
     pub now_ms: u64,
     pub servers: Vec<Server>,
-    pub rows: BTreeMap<SessionId, SessionRow>,
+    pub store: StoreModel,
     pub store_up: bool,
     /// Endpoints that answer probes.
     pub endpoints: BTreeSet<SocketAddrV4>,
@@ -68,7 +70,7 @@ impl World {
         let mut world = World {
             now_ms: 1_000,
             servers: (0..count).map(server).collect(),
-            rows: BTreeMap::new(),
+            store: StoreModel::default(),
             store_up: true,
             endpoints: BTreeSet::new(),
             starting: VecDeque::new(),
@@ -122,7 +124,7 @@ impl World {
                     .collect();
             }
             Action::Store { request, operation } => {
-                let answer = self.store(operation);
+                let answer = self.stored(&operation);
                 return back(Event::Stored { request, answer });
             }
             Action::Probe { request, endpoint, session, epoch } => {
@@ -144,6 +146,9 @@ impl World {
                 }
             }
             Action::TellKeeper { message, .. } => self.servers[index].keepers_told.push(message),
+            Action::Adopt { session, epoch, becomes } => {
+                self.servers[index].adopted.push((session, epoch, becomes));
+            }
             Action::CloseLink { .. } | Action::Log(..) => {}
         }
         Vec::new()
@@ -154,7 +159,17 @@ impl World {
         let started = (index, Event::Started { session, epoch, result: result.clone() });
         let Ok(port) = result else { return vec![started] };
         let (token, shown_on, connection) = (ada(), None, 0);
-        let status = Status { session, epoch, token, port, shown_on, connection };
+        let status = Status {
+            session,
+            epoch,
+            token,
+            port,
+            shown_on,
+            connection,
+            services: Default::default(),
+            frozen: false,
+            trouble: String::new(),
+        };
         vec![(index, Event::KeeperStatus(status)), started]
     }
 
@@ -165,58 +180,17 @@ impl World {
         }
     }
 
-    fn store(&mut self, operation: StoreOperation) -> StoreAnswer {
+    fn stored(&mut self, operation: &StoreOperation) -> StoreAnswer {
         if !self.store_up {
             return StoreAnswer::Down;
         }
-        match operation {
-            StoreOperation::SessionOf(token) => {
-                let row = self.rows.values().find(|row| row.token == token && !row.ended);
-                StoreAnswer::Row(row.cloned().map(Box::new))
-            }
-            StoreOperation::Session(id) => {
-                StoreAnswer::Row(self.rows.get(&id).cloned().map(Box::new))
-            }
-            StoreOperation::Connect { session, epoch } => {
-                StoreAnswer::Count(self.row(session, epoch).map(|row| {
-                    row.connection += 1;
-                    row.connection
-                }))
-            }
-            StoreOperation::Create(row) => {
-                let taken =
-                    self.rows.values().any(|other| other.token == row.token && !other.ended);
-                if !taken {
-                    self.rows.insert(row.id, *row);
-                }
-                StoreAnswer::Done(!taken)
-            }
-            StoreOperation::TakeOver { session, from, owner, count } => {
-                StoreAnswer::Count(self.row(session, from).map(|row| {
-                    row.epoch = row.epoch.next();
-                    (row.owner, row.endpoint) = (owner, None);
-                    row.connection += u64::from(count);
-                    row.connection
-                }))
-            }
-            StoreOperation::SetEndpoint { session, epoch, endpoint, .. } => {
-                let row = self.row(session, epoch);
-                StoreAnswer::Done(row.map(|row| row.endpoint = endpoint).is_some())
-            }
-            StoreOperation::End { session, epoch, .. } => {
-                StoreAnswer::Done(self.row(session, epoch).map(|row| row.ended = true).is_some())
-            }
-        }
-    }
-
-    fn row(&mut self, session: SessionId, epoch: Epoch) -> Option<&mut SessionRow> {
-        self.rows.get_mut(&session).filter(|row| row.epoch == epoch && !row.ended)
+        self.store.perform(operation, self.now_ms)
     }
 
     /// The only session that the store knows.
     pub fn only_row(&self) -> SessionRow {
-        assert_eq!(self.rows.len(), 1);
-        self.rows.values().next().expect("a row").clone()
+        assert_eq!(self.store.sessions.len(), 1);
+        self.store.sessions.values().next().expect("a row").clone()
     }
 
     /// Lets time pass, with all ticks in it.
@@ -307,6 +281,7 @@ fn server(index: usize) -> Server {
         policy: Policy::Open,
         sessions_max: 8,
         home_root: "/homes".into(),
+        services: Vec::new(),
         desktop: vec!["xterm".into()],
         guards: Guards::ALL,
     };
@@ -319,6 +294,7 @@ fn server(index: usize) -> Server {
         discarded: Vec::new(),
         started: Vec::new(),
         keepers_told: Vec::new(),
+        adopted: Vec::new(),
     }
 }
 
@@ -343,6 +319,7 @@ pub fn insert(number: u64) -> Insert {
     Insert {
         insert: number,
         token: ada(),
+        want: afterglow_wire::sessions::Want::Last,
         cause: Cause::Insert,
         ticket: None,
         unreachable: ServerNames::default(),

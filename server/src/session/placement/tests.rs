@@ -35,6 +35,11 @@ fn row(owner: &str, epoch: u64) -> SessionRow {
         home: "/homes/x".into(),
         desktop: vec!["openbox".into()],
         size: Size::new(800, 600).expect("a size"),
+        name: String::new(),
+        services: Vec::new(),
+        wish: None,
+        created_ms: 0,
+        changed_ms: 0,
         ended: false,
     }
 }
@@ -144,6 +149,7 @@ fn insert() -> Insert {
     Insert {
         insert: 5,
         token: "soft.ada".parse().expect("a token"),
+        want: afterglow_wire::sessions::Want::Last,
         cause: Cause::Insert,
         ticket: None,
         unreachable: Default::default(),

@@ -127,7 +127,12 @@ impl World {
                     stream.facts.removed = stream.facts.removed.max(remove.insert);
                 }
             }
-            ToServer::Hello(_) | ToServer::Addresses(_) | ToServer::Unknown(_) => {}
+            ToServer::Hello(_)
+            | ToServer::Addresses(_)
+            | ToServer::ListSessions(_)
+            | ToServer::Manage(_)
+            | ToServer::Consent(_)
+            | ToServer::Unknown(_) => {}
         }
     }
 
@@ -164,6 +169,7 @@ impl World {
             | Action::Store { .. }
             | Action::Probe { .. }
             | Action::Prepare(_)
+            | Action::Adopt { .. }
             | Action::Log(..) => {}
         }
     }

@@ -8,6 +8,8 @@ use afterglow_wire::ids::*;
 use afterglow_wire::input::{InputEvent, KeyAction};
 use afterglow_wire::limits::DTU_ADDRESSES_MAX;
 use afterglow_wire::local::*;
+use afterglow_wire::service::*;
+use afterglow_wire::sessions::*;
 use afterglow_wire::ticket::{Permit, Plan, SealedTicket, Ticket};
 use afterglow_wire::trust::GroupKey;
 use proptest::collection::vec;
@@ -110,9 +112,63 @@ fn insert() -> impl Strategy<Value = Insert> {
     let showing = (session(), epoch()).prop_map(|(session, epoch)| Showing { session, epoch });
     let servers = vec(server_name(), 0..4).prop_map(|names| names.into_iter().collect());
     let how = (choice(), option::of(sealed()), servers, any::<u8>(), option::of(showing));
-    (any::<u64>(), token(), how, size(), keymap()).prop_map(
-        |(insert, token, (cause, ticket, unreachable, redirects, showing), screen, keymap)| {
-            Insert { insert, token, cause, ticket, unreachable, redirects, showing, screen, keymap }
+    (any::<u64>(), (token(), want()), how, size(), keymap()).prop_map(
+        |(
+            insert,
+            (token, want),
+            (cause, ticket, unreachable, redirects, showing),
+            screen,
+            keymap,
+        )| {
+            Insert {
+                insert,
+                token,
+                want,
+                cause,
+                ticket,
+                unreachable,
+                redirects,
+                showing,
+                screen,
+                keymap,
+            }
+        },
+    )
+}
+
+fn want() -> impl Strategy<Value = Want> {
+    prop_oneof![Just(Want::Last), Just(Want::New), session().prop_map(Want::Session)]
+}
+
+fn manage() -> impl Strategy<Value = Manage> {
+    let order = prop_oneof![
+        text().prop_map(SessionOrder::Rename),
+        Just(SessionOrder::End),
+        Just(SessionOrder::Continue),
+        local::service_order().prop_map(SessionOrder::Service),
+    ];
+    (any::<u64>(), session(), epoch(), order).prop_map(|(insert, session, epoch, order)| Manage {
+        insert,
+        session,
+        epoch,
+        order,
+    })
+}
+
+fn sessions() -> impl Strategy<Value = Sessions> {
+    let names = vec(local::service_name(), 0..3);
+    let entry = ((session(), epoch()), text(), server_name(), choice(), any::<u64>(), names);
+    let entry = entry.prop_map(|((session, epoch), name, server, state, age_ms, services)| {
+        let services = services.into_iter().collect();
+        SessionEntry { session, epoch, name, server, state, age_ms, services }
+    });
+    let services = vec(local::service_status(), 0..3);
+    (any::<u64>(), vec(entry, 0..3), services, text()).prop_map(
+        |(insert, sessions, services, trouble)| Sessions {
+            insert,
+            sessions: sessions.into_iter().collect(),
+            services: services.into_iter().collect(),
+            trouble,
         },
     )
 }
@@ -129,6 +185,14 @@ pub fn to_server() -> impl Strategy<Value = ToServer> {
         insert().prop_map(ToServer::from),
         answer.prop_map(ToServer::from),
         any::<u64>().prop_map(|insert| Remove { insert }.into()),
+        any::<u64>().prop_map(|insert| ListSessions { insert }.into()),
+        manage().prop_map(ToServer::from),
+        (any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(insert, question, yes)| Consent {
+            insert,
+            question,
+            yes
+        }
+        .into()),
     ]
 }
 
@@ -182,6 +246,14 @@ pub fn to_dtu() -> impl Strategy<Value = ToDtu> {
         progress.prop_map(ToDtu::from),
         servers.prop_map(ToDtu::from),
         ended.prop_map(ToDtu::from),
+        sessions().prop_map(ToDtu::from),
+        (any::<u64>(), text()).prop_map(|(insert, text)| Notice { insert, text }.into()),
+        (any::<u64>(), any::<u64>(), text()).prop_map(|(insert, question, text)| Question {
+            insert,
+            question,
+            text
+        }
+        .into()),
     ]
 }
 
