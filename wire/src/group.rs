@@ -137,6 +137,9 @@ pub struct TokenQ {
     pub host: ServerName,
     /// The keyed hash that stands for the token.
     pub hash: [u8; 32],
+    /// `want`: the session, if a certain one of the token's is meant. A server
+    /// that does not know the key tells of the most recent.
+    pub session: Option<SessionId>,
 }
 
 /// What a server has for a token.
@@ -214,7 +217,8 @@ impl GroupMessage {
                 r.port
             ),
             GroupMessage::TokenQ(q) => {
-                format!("tokenQ={:016x} host={} hash={}", q.nonce, q.host, hex(&q.hash))
+                let want = q.session.map(|id| format!(" want={id}")).unwrap_or_default();
+                format!("tokenQ={:016x} host={} hash={}{want}", q.nonce, q.host, hex(&q.hash))
             }
             GroupMessage::TokenR(r) => {
                 let mut text = format!("tokenR={:016x} host={}", r.nonce, r.host);
@@ -256,6 +260,10 @@ impl GroupMessage {
                 nonce: fields.hex_u64("tokenQ")?,
                 host: fields.parsed("host")?,
                 hash: unhex(fields.one("hash")?).ok_or(GroupMessageError::Field("hash"))?,
+                session: match fields.optional("want")? {
+                    None => None,
+                    Some(_) => Some(fields.parsed("want")?),
+                },
             }),
             "tokenR" => GroupMessage::TokenR(TokenR {
                 nonce: fields.hex_u64("tokenR")?,

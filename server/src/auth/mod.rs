@@ -69,6 +69,8 @@ pub enum Proof {
     Redirect(Ticket),
     /// By a resume ticket.
     Resume(Ticket),
+    /// By the link, which has proven it since it came.
+    Link,
 }
 
 /// An insert whose token is legitimate.
@@ -110,6 +112,9 @@ pub struct Authentication {
     policy: Policy,
     guards: Guards,
     verifier: TicketVerifier,
+    /// The token that each link has proven and that is in since, with its
+    /// insert. At most one a link, and links are bounded.
+    proven: HashMap<LinkId, (u64, Token)>,
     /// At most one a link, and links are bounded.
     challenges: HashMap<LinkId, OpenChallenge>,
     used: UsedTickets,
@@ -125,10 +130,16 @@ impl Authentication {
             policy,
             guards,
             verifier,
+            proven: HashMap::new(),
             challenges: HashMap::new(),
             used: UsedTickets::new(USED_MAX),
             removed: HashMap::new(),
         }
+    }
+
+    /// The token that a link has proven and that is in since.
+    pub fn proven(&self, link: LinkId) -> Option<&Token> {
+        self.proven.get(&link).map(|(_, token)| token)
     }
 
     /// Judges an insert. `nonce` must be fresh randomness; `ahead_ms` gives by
@@ -142,8 +153,33 @@ impl Authentication {
         now: Now,
         ahead_ms: impl FnOnce(&ServerName) -> i64,
     ) -> Result<Verdict, AuthError> {
+        let before = self.proven.remove(&link).map(|(_, token)| token);
+        let verdict = self.judge((link, before), dtu, insert, nonce, now, ahead_ms);
+        if let Ok(Verdict::Admit(admitted)) = &verdict {
+            let insert = &admitted.insert;
+            self.proven.insert(link, (insert.insert, insert.token.clone()));
+        }
+        verdict
+    }
+
+    fn judge(
+        &mut self,
+        (link, proven): (LinkId, Option<Token>),
+        dtu: DtuId,
+        insert: Insert,
+        nonce: [u8; 32],
+        now: Now,
+        ahead_ms: impl FnOnce(&ServerName) -> i64,
+    ) -> Result<Verdict, AuthError> {
         self.challenges.remove(&link);
         self.check_kind(dtu, &insert.token)?;
+        if insert.cause == Cause::Switch
+            && proven.as_ref() == Some(&insert.token)
+            && !self.is_removed(dtu, insert.insert)
+        {
+            let proof = Proof::Link;
+            return Ok(Verdict::Admit(Box::new(Admitted { insert, proof })));
+        }
         let ticket = insert
             .ticket
             .as_ref()
@@ -194,13 +230,19 @@ impl Authentication {
             && answer.nonce == open.nonce
             && answer.token == open.insert.token;
         match right {
-            true => Ok(Box::new(Admitted { insert: open.insert, proof: Proof::Challenge })),
+            true => {
+                self.proven.insert(link, (open.insert.insert, open.insert.token.clone()));
+                Ok(Box::new(Admitted { insert: open.insert, proof: Proof::Challenge }))
+            }
             false => Err(AuthError::WrongAnswer),
         }
     }
 
     /// Notes that a token went: its tickets spare nothing any more.
     pub fn remove(&mut self, link: LinkId, dtu: DtuId, insert: u64, now: Now) {
+        if self.proven.get(&link).is_some_and(|(proven, _)| *proven <= insert) {
+            self.proven.remove(&link);
+        }
         let over = |open: &OpenChallenge| open.insert.insert <= insert;
         if self.challenges.get(&link).is_some_and(over) {
             self.challenges.remove(&link);
@@ -225,6 +267,7 @@ impl Authentication {
 
     /// Forgets a link.
     pub fn close(&mut self, link: LinkId) {
+        self.proven.remove(&link);
         self.challenges.remove(&link);
     }
 

@@ -61,7 +61,7 @@ fn an_error_names_the_file_the_line_and_the_key() {
         ("size_max = \"9000x1\"", at(1, "size_max")),
         ("desktop = []", at(1, "desktop")),
         ("policy = \"closed\"", at(1, "policy")),
-        ("store = \"postgres://x\"", at(1, "store")),
+        ("store = \"mysql://x\"", at(1, "store")),
         ("networks = [\"10.0.0.0/33\"]", at(1, "networks")),
         ("host_every_ms = 2000\ndown_after_ms = 2500", at(2, "down_after_ms")),
         ("name = \"mud", at(1, "name")),
@@ -118,7 +118,7 @@ fn a_catalogue_names_each_service_once_and_says_which_one_is_wrong() {
     for (text, expected) in [
         (table("command=[]"), ":2: service: \"mail\": command: a command line"),
         (table("command=[\"mutt\"]\nhost=\"-oProxyCommand=x\""), "\"mail\": host: "),
-        (format!("{good}\n[[service]]\nname=\"mail\"\ncommand=[\"x\"]"), ":6: service: a second"),
+        (format!("{good}\n[[service]]\nname=\"mail\"\ncommand=[\"x\"]"), ":7: service: a second"),
         (table("command=[\"mutt\"]\ncolour=1"), "colour"),
         (table(""), "command"),
     ] {

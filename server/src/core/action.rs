@@ -81,6 +81,13 @@ pub enum Action {
         /// What.
         message: ToKeeper,
     },
+    /// Tell an administrator what came of an order.
+    Answer {
+        /// The order's number.
+        answer: u64,
+        /// What was done, or why it was not.
+        result: Result<String, String>,
+    },
     /// Log something.
     Log(Level, String),
 }

@@ -2,9 +2,11 @@
 
 use super::course::CourseId;
 use super::{Action, CopyId, Level, ServerCore, StoreAnswer, StoreOperation};
+use crate::auth::LinkId;
 use crate::session::act::{Answer, Confirmed, Down};
 use crate::store::SessionRow;
-use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::ids::{Epoch, ServerName, SessionId};
+use afterglow_wire::sessions::Manage;
 
 /// Who asked, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,24 @@ pub(super) enum Asker {
     Seen(CopyId),
     /// Nobody waits: that a copy is over.
     Over,
+    /// A course that is to create a session: whose token it is.
+    User(CourseId, Option<SessionId>, bool),
+    /// We ourselves: which services of a copy run.
+    Services(CopyId),
+    /// We ourselves: the earlier copies here.
+    Copies,
+    /// An earlier copy that is to go on: the session that it was.
+    Continue(CopyId),
+    /// An earlier copy that is to go on: what it becomes.
+    Adopt(SessionId),
+    /// A link's session panel, in this insert.
+    List(LinkId, u64),
+    /// A link's session panel: what is to be done, and to what.
+    Manage(LinkId, Box<Manage>),
+    /// A link's session panel: that it was noted.
+    Managed(LinkId, u64),
+    /// A move to this server, and who waits for its outcome.
+    HandOver(CopyId, ServerName, Option<u64>),
 }
 
 impl ServerCore {
@@ -53,6 +73,7 @@ impl ServerCore {
                 self.answer_course(course, Answer::Confirmed(confirmed));
             }
             Asker::Row(course) => {
+                self.note_user(course, &answer);
                 let row = row_of(answer).map(|row| row.map(|row| *row));
                 let live = row.map(|row| row.filter(|row| !row.ended));
                 self.answer_course(course, Answer::Row(live));
@@ -65,6 +86,21 @@ impl ServerCore {
             Asker::Endpoint(copy) => self.endpoint_noted(copy, answer),
             Asker::Seen(copy) => self.seen_in_store(copy, answer),
             Asker::Found(copy) => self.found_is_judged(copy, answer),
+            Asker::User(course, id, only) => {
+                self.note_user(course, &answer);
+                match answer {
+                    StoreAnswer::Down => self.answer_course(course, Answer::Created(Err(Down))),
+                    _ => self.create(course, id, only),
+                }
+            }
+            Asker::Services(copy) => self.services_noted(copy, &answer),
+            Asker::Copies => self.copies_read(answer),
+            Asker::Continue(copy) => self.continue_with(copy, answer),
+            Asker::Adopt(becomes) => self.adopt(becomes, &answer),
+            Asker::List(link, insert) => self.listed(link, insert, answer),
+            Asker::Manage(link, manage) => self.manage_stored(link, *manage, answer),
+            Asker::Managed(link, insert) => self.managed(link, insert, &answer),
+            Asker::HandOver(copy, to, waits) => self.handed_over(copy, to, waits, &answer),
             Asker::Probe(_) | Asker::Over => {}
         }
     }
@@ -101,14 +137,37 @@ impl ServerCore {
     /// What the session's row says about a copy.
     pub(super) fn judged(&mut self, copy: CopyId, answer: StoreAnswer) -> Result<Confirmed, Down> {
         let Ok(row) = row_of(answer) else { return self.unanswered(copy) };
+        self.compare_epochs(copy, row.as_deref());
         let confirmed = judge(row.as_deref(), copy.1);
         match confirmed {
-            Confirmed::Right(connection) => self.table.counted(copy.0, copy.1, connection),
+            Confirmed::Right(connection) => {
+                self.table.counted(copy.0, copy.1, connection);
+                if let Some(wish) = row.and_then(|row| row.wish) {
+                    self.grant(copy, &wish);
+                }
+            }
             // Whoever asked may have gone; what was learnt counts all the same.
             Confirmed::Superseded(newer) => self.note_seen(copy.0, newer),
             Confirmed::Unknown => {}
         }
         Ok(confirmed)
+    }
+
+    /// A store that knows less than a copy that runs here has lost data; once
+    /// it knows as much again it is trusted again.
+    fn compare_epochs(&mut self, (session, epoch): CopyId, row: Option<&SessionRow>) {
+        let Some(row) = row else { return };
+        if row.epoch >= epoch {
+            if self.store_behind.get(&session).is_some_and(|(_, known)| row.epoch >= *known) {
+                self.store_behind.remove(&session);
+            }
+            return;
+        }
+        if self.store_behind.insert(session, (row.epoch, epoch)).is_none()
+            && let Some(trouble) = self.store_trouble()
+        {
+            self.log(Level::Error, || trouble);
+        }
     }
 
     /// The store did not answer about a copy. Meanwhile it may have been
@@ -128,11 +187,11 @@ impl ServerCore {
             self.log(Level::Warn, || {
                 format!(
                     "session {session:?} was taken over as epoch {epoch}: the copy here, epoch \
-                     {}, is stale; it goes on running and nobody is attached to it",
+                     {}, is frozen, until its user decides",
                     stale.epoch
                 )
             });
-            self.lead_away((session, stale.epoch));
+            self.set_aside((session, stale.epoch), epoch);
         }
     }
 }

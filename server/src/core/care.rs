@@ -11,9 +11,9 @@ impl ServerCore {
     /// Asks a server that was heard for the sessions that we care for in its
     /// place.
     pub(super) fn owner_heard(&mut self, owner: &ServerName) {
-        for token in self.care.tokens_of(owner, self.now.steady_ms) {
+        for (token, session) in self.care.tokens_of(owner, self.now.steady_ms) {
             let asker = GroupAsker::Care(owner.clone(), token.clone());
-            self.ask_group(&Ask::Server(owner.clone()), &token, asker);
+            self.ask_group(&Ask::Server(owner.clone()), &token, Some(session), asker);
         }
     }
 

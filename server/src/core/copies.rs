@@ -39,10 +39,22 @@ impl ServerCore {
     }
 
     pub(super) fn keeper_status(&mut self, status: &Status) {
+        let copy = (status.session, status.epoch);
+        let adopted = self.adopted(status.session);
+        let before = self.table.get(copy.0, copy.1).map(|known| known.trouble.clone());
         let endpoint = SocketAddrV4::new(self.config.group.advertise, status.port);
         let hash = self.config.key.token_hash(&status.token);
         self.table.status(status, endpoint, hash);
-        self.lead_away((status.session, status.epoch));
+        self.lead_away(copy);
+        self.note_services(copy);
+        if before.unwrap_or_default() != status.trouble && !status.trouble.is_empty() {
+            self.notify_viewers(copy, &status.trouble);
+        }
+        if adopted {
+            self.table.verify(copy.0, copy.1);
+            self.note_endpoint(copy);
+            self.check_later(copy);
+        }
     }
 
     /// A DTU that shows a stale copy is detached from it: it asks again, and
@@ -114,7 +126,11 @@ impl ServerCore {
     pub(super) fn copy_ended(&mut self, copy: CopyId, text: &str, by_itself: bool) {
         let (session, epoch) = copy;
         self.log(Level::Info, || format!("session {session:?} epoch {epoch} is over: {text}"));
-        self.table.remove(session, epoch);
+        let stale = self.table.remove(session, epoch).is_some_and(|known| known.stale);
+        self.services_told.remove(&copy);
+        if stale {
+            self.forget_copy(copy);
+        }
         let owner = self.me().clone();
         let operation = match by_itself {
             true => StoreOperation::End { session, epoch, owner },

@@ -4,15 +4,17 @@
 //! the token's removal. What it began to start goes on.
 
 use super::ask::Asker;
-use super::{Action, CopyId, Due, GroupAsker, Launch, Screen, ServerCore, StoreOperation};
+use super::{
+    Action, CopyId, Due, GroupAsker, Launch, Screen, ServerCore, StoreAnswer, StoreOperation,
+};
 use crate::auth::{Admitted, LinkId};
 use crate::group::Ask;
 use crate::group::question::Answers;
 use crate::session::act::{Act, Answer, LocalCopy, Probed, Step};
 use crate::session::placement::{Placement, ROUNDS};
-use crate::store::SessionRow;
+use crate::store::{SessionRow, UserRow};
 use afterglow_wire::control::{Insert, Progress, Stage};
-use afterglow_wire::ids::{Epoch, ServerName, SessionId};
+use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -38,6 +40,8 @@ pub(super) struct Course {
     /// What the user was told last.
     told: Option<(Stage, Option<ServerName>)>,
     begun: Option<(SessionId, Epoch)>,
+    /// Whose token it is, once the store was asked.
+    pub(super) user: Option<Option<Box<UserRow>>>,
     /// When it began.
     began_ms: u64,
     /// The round of probes that is under way.
@@ -59,6 +63,11 @@ impl Course {
     pub(super) fn starts(&mut self, session: SessionId, epoch: Epoch) {
         self.placement.starts(session, epoch);
         self.begun = Some((session, epoch));
+    }
+
+    /// Whose session is wanted, and for which window.
+    pub(super) fn wants(&self) -> (Token, Screen) {
+        (self.placement.token().clone(), self.screen.clone())
     }
 
     /// The copy that it began to start.
@@ -87,6 +96,7 @@ impl ServerCore {
             screen,
             told: None,
             begun: None,
+            user: None,
             began_ms: self.now.steady_ms,
             round: None,
             due_ms: 0,
@@ -145,9 +155,10 @@ impl ServerCore {
     fn perform(&mut self, id: CourseId, act: Act) {
         let Some(course) = self.courses.get(&id) else { return };
         let (token, address) = (course.placement.token().clone(), course.address);
+        let wanted = course.placement.wanted();
         match act {
             Act::LookHere => {
-                let here = self.look_here(&token);
+                let here = self.look_here(&token, wanted);
                 self.answer_course(id, here);
             }
             Act::AwaitStart { session, epoch } => self.await_start(id, (session, epoch)),
@@ -155,10 +166,10 @@ impl ServerCore {
             Act::AskGroup { except } => {
                 let dtu = self.addresses_of(course.link);
                 let ask = Ask::Group { dtu, except };
-                self.ask_group(&ask, &token, GroupAsker::Course(id));
+                self.ask_group(&ask, &token, wanted, GroupAsker::Course(id));
             }
             Act::ReadStore => {
-                let operation = StoreOperation::TokenSession { token, session: None };
+                let operation = StoreOperation::TokenSession { token, session: wanted };
                 self.ask_store(Asker::Row(id), operation);
             }
             Act::Choose { except, room } => {
@@ -171,7 +182,13 @@ impl ServerCore {
             Act::Probe { round, server, endpoint, session, epoch } => {
                 self.probe(id, round, (server, endpoint), (session, epoch));
             }
-            Act::Create { id: wanted } => self.create(id, wanted, token),
+            Act::Create { id: named, only } => {
+                let operation = StoreOperation::TokenSession { token, session: None };
+                match course.user {
+                    Some(_) => self.create(id, named, only),
+                    None => self.ask_store(Asker::User(id, named, only), operation),
+                }
+            }
             Act::TakeOver { row, count } => self.take_over(id, *row, count),
             Act::Start => self.await_begun(id),
             Act::Wait { ms } => self.course_waits(id, ms),
@@ -183,8 +200,8 @@ impl ServerCore {
         }
     }
 
-    fn look_here(&self, token: &afterglow_wire::ids::Token) -> Answer {
-        let copy = self.table.of_token(token).map(|session| LocalCopy {
+    fn look_here(&self, token: &Token, wanted: Option<SessionId>) -> Answer {
+        let copy = self.table.wanted(token, wanted).map(|session| LocalCopy {
             session: session.id,
             epoch: session.epoch,
             connection: session.connection,
@@ -265,7 +282,7 @@ impl ServerCore {
         }
         if let Some(server) = server {
             let asker = GroupAsker::Probe(id, server.clone());
-            self.ask_group(&Ask::Server(server), &token, asker);
+            self.ask_group(&Ask::Server(server), &token, Some(copy.0), asker);
         }
     }
 
@@ -319,7 +336,8 @@ impl ServerCore {
             return;
         };
         self.prepared.insert(copy, Some(id));
-        let launch = self.launch(self.taken_over(row.clone()), screen);
+        let user = self.user_of(id);
+        let launch = self.launch(self.taken_over(row.clone()), screen, user.as_deref());
         self.actions.push(Action::Prepare(Box::new(launch)));
     }
 
@@ -347,14 +365,28 @@ impl ServerCore {
         }
     }
 
-    pub(super) fn launch(&self, row: SessionRow, screen: Screen) -> Launch {
+    /// What the store said about a course's user.
+    pub(super) fn note_user(&mut self, id: CourseId, answer: &StoreAnswer) {
+        if let StoreAnswer::Token { user, .. } = answer
+            && let Some(course) = self.courses.get_mut(&id)
+        {
+            course.user = Some(user.clone());
+        }
+    }
+
+    /// A course's user, if the token has one.
+    pub(super) fn user_of(&self, id: CourseId) -> Option<Box<UserRow>> {
+        self.courses.get(&id).and_then(|course| course.user.clone().flatten())
+    }
+
+    pub(super) fn launch(&self, row: SessionRow, screen: Screen, user: Option<&UserRow>) -> Launch {
         use afterglow_wire::local::{ClockAhead, Clocks};
         let ahead = self
             .group
             .topology()
             .hosts()
             .map(|host| ClockAhead { server: host.message.host.clone(), ahead_ms: host.ahead_ms });
-        let services = Vec::new();
+        let services = self.catalogue_of(&row, user);
         Launch { row, screen, services, clocks: Clocks { ahead: ahead.collect() } }
     }
 }

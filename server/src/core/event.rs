@@ -4,8 +4,9 @@ use crate::auth::LinkId;
 use crate::group::Present;
 use crate::store::{CopyRow, SessionRow, UserRow};
 use afterglow_wire::control::ToServer;
-use afterglow_wire::ids::{DtuId, Epoch, SessionId};
+use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId};
 use afterglow_wire::local::Status;
+use afterglow_wire::service::ServiceOrder;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A question of the core's to the store or to an endpoint, by its number. No
@@ -91,8 +92,56 @@ pub enum Event {
     Peers(Vec<SocketAddrV4>),
     /// An administrator takes the server out of service, or back into it.
     Drain(bool),
+    /// An administrator wants something of a session on this host; answered
+    /// with [`Action::Answer`](super::Action::Answer).
+    Order {
+        /// What.
+        order: AdminOrder,
+        /// The number that the answer has.
+        answer: u64,
+    },
     /// The time that [`super::ServerCore::wake_ms`] gave has come.
     Tick,
+}
+
+/// What an administrator wants of a session on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AdminOrder {
+    /// Take it from the screen that shows it.
+    Disconnect {
+        /// The session.
+        session: SessionId,
+    },
+    /// End it.
+    End {
+        /// The session.
+        session: SessionId,
+        /// The epoch of an earlier copy; else the session itself.
+        epoch: Option<Epoch>,
+    },
+    /// Let another server start its services again.
+    Move {
+        /// The session.
+        session: SessionId,
+        /// The server.
+        to: ServerName,
+        /// True if its user is not asked.
+        force: bool,
+    },
+    /// Let an earlier copy go on, as a session of its own.
+    Continue {
+        /// The session.
+        session: SessionId,
+        /// The copy's epoch.
+        epoch: Epoch,
+    },
+    /// Start, stop or restart one of its services.
+    Service {
+        /// The session.
+        session: SessionId,
+        /// What.
+        order: ServiceOrder,
+    },
 }
 
 /// What the store said.

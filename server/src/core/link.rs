@@ -1,10 +1,11 @@
 //! What becomes of a DTU's messages, and what it is told.
 
-use super::{Action, Level, LinkClose, ServerCore};
+use super::{Action, CopyId, Level, LinkClose, ServerCore};
 use crate::auth::{AuthError, LinkId, Verdict};
 use crate::group::rate::Rate;
 use crate::session::act::{Act, Attachment};
 use crate::session::care::Cared;
+use crate::session::notice::{Around, Notice};
 use afterglow_wire::control::{
     Alive, Attach, Challenge, ChallengeAnswer, Insert, Origin, Redirect, RedirectPlan, RefusalCode,
     Refused, Server, Servers, SessionEnded, ToDtu, ToServer, VERSION, Welcome,
@@ -23,6 +24,10 @@ const RESUME_EVERY: u64 = 100;
 /// DTU needs one for each card, and a few more while servers come and go.
 const INSERTS_AT_ONCE: u64 = 30;
 const INSERTS_PER_S: u64 = 5;
+/// How often a link may ask about its token's sessions, and manage them: at
+/// once, and a second in the long run. A panel that is open asks once a second.
+const LISTS_AT_ONCE: u64 = 20;
+const LISTS_PER_S: u64 = 4;
 /// How often the list of servers is looked at, in Alives.
 const SERVERS_EVERY: u64 = 10;
 
@@ -37,8 +42,10 @@ pub(super) struct Link {
     pub(super) insert: u64,
     /// How many more may come.
     inserts: Rate,
+    /// How much more it may ask about its sessions.
+    pub(super) lists: Rate,
     /// The session that it was attached to on this link.
-    current: Option<Current>,
+    pub(super) current: Option<Current>,
     /// The servers as they were told last.
     servers: Vec<Server>,
     /// How many Alives there were; begins with the link's own number, so that
@@ -46,8 +53,9 @@ pub(super) struct Link {
     beats: u64,
 }
 
+/// An attachment.
 #[derive(Debug, Clone)]
-struct Current {
+pub(super) struct Current {
     insert: u64,
     token: Token,
     about: TokenSession,
@@ -78,6 +86,7 @@ impl ServerCore {
             others: Vec::new(),
             insert: 0,
             inserts: Rate::new(INSERTS_PER_S, INSERTS_AT_ONCE),
+            lists: Rate::new(LISTS_PER_S, LISTS_AT_ONCE),
             current: None,
             servers: Vec::new(),
             beats: link,
@@ -121,7 +130,9 @@ impl ServerCore {
                     known.others = told.addresses.into_vec();
                 }
             }
-            ToServer::ListSessions(_) | ToServer::Manage(_) | ToServer::Consent(_) => {}
+            ToServer::ListSessions(list) => self.list_sessions(link, list.insert),
+            ToServer::Manage(manage) => self.manage(link, manage),
+            ToServer::Consent(consent) => self.consented(link, consent),
             ToServer::Unknown(kind) => self.log(Level::Debug, || {
                 format!("desktop unit {dtu:?}: message of unknown kind {kind}")
             }),
@@ -217,6 +228,7 @@ impl ServerCore {
         else {
             return;
         };
+        let notice = self.notice_words((session, epoch), &notice);
         let endpoint = self.endpoint_for(link, &host, endpoint);
         self.log(Level::Info, || {
             format!(
@@ -239,6 +251,26 @@ impl ServerCore {
             link,
             Attach { insert, session, epoch, host, endpoint, ticket, resume, origin, notice },
         );
+    }
+
+    /// What a user is told about a session that was just started.
+    fn notice_words(&self, copy: CopyId, notice: &Notice) -> String {
+        let resumed = self.services_told.get(&copy).cloned().unwrap_or_default();
+        let (me, wall_ms) = (self.me(), self.now.wall_ms);
+        notice.words(Around { me, wall_ms, resumed: &resumed, home_is_shared: true })
+    }
+
+    /// The copy that a link was attached to.
+    pub(super) fn shown_at(&self, link: LinkId) -> Option<CopyId> {
+        let current = self.links.get(&link)?.current.as_ref()?;
+        Some((current.about.session, current.about.epoch))
+    }
+
+    /// The links that were attached to a copy, with their inserts.
+    pub(super) fn viewers(&self, copy: CopyId) -> Vec<(LinkId, u64)> {
+        let of_copy = |link: &&LinkId| self.shown_at(**link) == Some(copy);
+        let insert = |link: &LinkId| self.links.get(link).map(|known| (*link, known.insert));
+        self.links.keys().filter(of_copy).filter_map(insert).collect()
     }
 
     /// All addresses of a DTU, that of its link first.
@@ -352,7 +384,7 @@ impl ServerCore {
     }
 
     /// Tells the DTUs that were attached to a copy that it is over.
-    pub(super) fn tell_ended(&mut self, copy: super::CopyId, text: &str) {
+    pub(super) fn tell_ended(&mut self, copy: CopyId, text: &str) {
         let of_copy = |current: &mut Current| (current.about.session, current.about.epoch) == copy;
         let ended: Vec<LinkId> = self
             .links

@@ -13,6 +13,11 @@
 //! | `copies` | the sessions on this host, and what the store hears of them |
 //! | `ask` | who waits for which answer of the store |
 //! | `care` | the way back to a server that was silent |
+//! | `services` | which services a session gets, and what the store hears of them |
+//! | `older` | what becomes of a copy whose session was taken over |
+//! | `panel` | what a user is told of the token's sessions, and wants of them |
+//! | `moving` | a session that goes to another server on purpose |
+//! | `orders` | what administrators want |
 
 mod action;
 mod ask;
@@ -21,22 +26,28 @@ mod copies;
 mod course;
 mod event;
 mod link;
+mod moving;
+mod older;
+mod orders;
+mod panel;
+mod services;
 mod start;
 #[cfg(test)]
 mod tests;
 
 pub use action::{Action, Launch, Level, LinkClose, Screen, StoreOperation};
-pub use event::{Event, RequestId, StoreAnswer};
+pub use event::{AdminOrder, Event, RequestId, StoreAnswer};
 pub use link::ALIVE_EVERY_MS;
 
 use crate::auth::{Authentication, LinkId, Now};
 use crate::config::Policy;
-use crate::group::{GroupConfig, GroupManager, Output};
+use crate::group::{GroupConfig, GroupManager, Output, Whose};
 use crate::session::care::Care;
 use crate::session::table::Table;
+use afterglow_wire::group::TokenQ;
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId};
-use afterglow_wire::service::ServiceSpec;
+use afterglow_wire::service::{ServiceName, ServiceSpec};
 use afterglow_wire::trust::{GroupKey, TicketSigner};
 use ask::Asker;
 use course::{Course, CourseId};
@@ -80,6 +91,12 @@ enum Due {
     Discard(SessionId, Epoch),
     /// The store is to be asked again whether a copy is still the session.
     Check(SessionId, Epoch),
+    /// The store is to be told again which of a copy's services run.
+    Services(SessionId, Epoch),
+    /// The store is to be asked what is wanted of earlier copies here.
+    Copies,
+    /// A user has had his time for an answer.
+    Consent(u64),
 }
 
 /// One copy of a session.
@@ -114,6 +131,17 @@ pub struct ServerCore {
     /// Questions to the group that are under way, by their nonce.
     questions: BTreeMap<u64, GroupAsker>,
     due: BTreeSet<(u64, Due)>,
+    /// The running services that the store was told of, of each copy here.
+    services_told: BTreeMap<CopyId, Vec<ServiceName>>,
+    /// The earlier copies that are about to go on, by what they become.
+    adopting: BTreeMap<SessionId, CopyId>,
+    /// Moves that wait for their users, by the question's number.
+    consents: BTreeMap<u64, moving::Asked>,
+    next_question: u64,
+    /// The sessions of which the store knows less than we: its epoch, and
+    /// ours. As long as there are some it lost data, and nothing is taken
+    /// over on its word.
+    store_behind: BTreeMap<SessionId, (Epoch, Epoch)>,
 }
 
 /// Who asked the group.
@@ -152,6 +180,11 @@ impl ServerCore {
             next_request: 1,
             questions: BTreeMap::new(),
             due: BTreeSet::new(),
+            services_told: BTreeMap::new(),
+            adopting: BTreeMap::new(),
+            consents: BTreeMap::new(),
+            next_question: 1,
+            store_behind: BTreeMap::new(),
             config,
         }
     }
@@ -181,6 +214,7 @@ impl ServerCore {
             Event::Address(address) => self.moved_to(address),
             Event::Peers(peers) => self.group.set_peers(peers),
             Event::Drain(on) => self.drain(on),
+            Event::Order { order, answer } => self.order(order, answer),
             Event::Tick => {}
         }
         self.on_time();
@@ -209,6 +243,16 @@ impl ServerCore {
     /// running.
     pub fn has_judged_found(&self) -> bool {
         !self.asked.values().any(|asker| matches!(asker, Asker::Found(_)))
+    }
+
+    /// What is wrong with what the store says, for administrators and users:
+    /// it knows less of a session than we, so it lost data.
+    pub fn store_trouble(&self) -> Option<String> {
+        let (session, (stored, known)) = self.store_behind.first_key_value()?;
+        Some(format!(
+            "the store knows epoch {stored} of session {session}, and there was an epoch {known}: \
+             it lost data, and until it has it again no session is taken over"
+        ))
     }
 
     /// True if it takes no new sessions.
@@ -246,6 +290,9 @@ impl ServerCore {
                 Due::Endpoint(session, epoch) => self.note_endpoint((session, epoch)),
                 Due::Discard(session, epoch) => self.discard_unwanted((session, epoch)),
                 Due::Check(session, epoch) => self.check_copy((session, epoch)),
+                Due::Services(session, epoch) => self.note_services((session, epoch)),
+                Due::Copies => self.look_at_copies(),
+                Due::Consent(question) => self.consent_is_due(question),
             }
         }
         if self.next_alive_ms <= now_ms && !self.links.is_empty() {
@@ -256,7 +303,7 @@ impl ServerCore {
 
     fn datagram(&mut self, from: std::net::SocketAddrV4, bytes: &[u8]) {
         let table = &self.table;
-        let lookup = |hash: &[u8; 32]| table.of_hash(hash);
+        let lookup = |q: &TokenQ| table.of_hash(&q.hash, q.session);
         let Now { steady_ms, wall_ms } = self.now;
         let outputs = self.group.datagram(bytes, from, steady_ms, wall_ms, lookup);
         self.group_says(outputs);
@@ -289,17 +336,19 @@ impl ServerCore {
         }
     }
 
-    /// Asks the group for a token's session.
+    /// Asks the group for a token's session; for this one, if one is named.
     fn ask_group(
         &mut self,
         ask: &crate::group::Ask,
         token: &afterglow_wire::ids::Token,
+        session: Option<SessionId>,
         asker: GroupAsker,
     ) {
         let nonce = u64::from_ne_bytes(self.random());
         let hash = self.config.key.token_hash(token);
         self.questions.insert(nonce, asker);
-        let outputs = self.group.ask(ask, hash, nonce, self.now.steady_ms);
+        let whose = Whose { hash, session };
+        let outputs = self.group.ask(ask, whose, nonce, self.now.steady_ms);
         self.group_says(outputs);
     }
 

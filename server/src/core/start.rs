@@ -5,12 +5,12 @@
 //! insert finds it.
 
 use super::ask::Asker;
-use super::course::CourseId;
+use super::course::{Course, CourseId};
 use super::{Action, CopyId, Due, Level, Screen, ServerCore, StoreAnswer, StoreOperation};
 use crate::session::act::{Answer, Down};
-use crate::store::SessionRow;
+use crate::store::{SessionRow, UserRow};
 use afterglow_wire::guard::Guard;
-use afterglow_wire::ids::{Epoch, SessionId, Token, hex};
+use afterglow_wire::ids::{Epoch, SessionId, hex};
 use std::net::SocketAddrV4;
 
 /// How long the store may take to note where a session is before its DTU is
@@ -21,6 +21,8 @@ const NOTE_MS: u64 = 500;
 #[derive(Debug)]
 pub(super) struct Start {
     row: SessionRow,
+    /// Whose it is, if its token has a user.
+    user: Option<Box<UserRow>>,
     screen: Screen,
     phase: Phase,
     /// The courses that wait for it.
@@ -38,22 +40,27 @@ enum Phase {
 }
 
 impl ServerCore {
-    /// Notes a new session for the token and begins to start it.
-    pub(super) fn create(&mut self, course: CourseId, id: Option<SessionId>, token: Token) {
+    /// Notes a new session for the course's token and begins to start it.
+    pub(super) fn create(&mut self, course: CourseId, id: Option<SessionId>, only: bool) {
+        let Some((token, screen)) = self.courses.get(&course).map(Course::wants) else { return };
+        let user = self.user_of(course);
+        let user = user.as_deref();
         let hash = self.config.key.token_hash(&token);
-        let Some(screen) = self.courses.get(&course).map(|course| course.screen.clone()) else {
-            return;
-        };
-        let row = SessionRow {
+        let own = |path: &String| path.clone();
+        let mut row = SessionRow {
             id: id.unwrap_or_else(|| SessionId(self.random())),
             // A hash, so that a listing of the homes gives no token away.
-            home: format!("{}/{}", self.config.home_root, hex(&hash[..16])),
+            home: user
+                .and_then(|user| user.home.as_ref())
+                .map_or_else(|| format!("{}/{}", self.config.home_root, hex(&hash[..16])), own),
             owner: self.me().clone(),
             endpoint: None,
             epoch: Epoch::FIRST,
             connection: 1,
-            desktop: self.config.desktop.clone(),
-            size: screen.size,
+            desktop: user
+                .and_then(|user| user.desktop.clone())
+                .unwrap_or_else(|| self.config.desktop.clone()),
+            size: user.and_then(|user| user.size).unwrap_or(screen.size),
             name: String::new(),
             services: Vec::new(),
             wish: None,
@@ -62,8 +69,10 @@ impl ServerCore {
             ended: false,
             token,
         };
-        let operation = StoreOperation::Create { row: Box::new(row.clone()), only: true };
-        if !self.begin(course, row, screen, operation) {
+        let starts = self.catalogue_of(&row, user).into_iter().filter(|service| service.start);
+        row.services = starts.map(|service| service.name).collect();
+        let operation = StoreOperation::Create { row: Box::new(row.clone()), only };
+        if !self.begin(course, (row, only), screen, operation) {
             self.answer_course(course, Answer::Created(Ok(false)));
         }
     }
@@ -76,13 +85,14 @@ impl ServerCore {
 
     /// Takes a session over in the store and begins to start it here.
     pub(super) fn take_over(&mut self, course: CourseId, old: SessionRow, count: bool) {
-        let Some(screen) = self.courses.get(&course).map(|course| course.screen.clone()) else {
-            return;
-        };
+        let Some((_, screen)) = self.courses.get(&course).map(Course::wants) else { return };
+        if let Some(text) = self.store_trouble() {
+            return self.answer_course(course, Answer::Distrusted(text));
+        }
         let (session, from, owner) = (old.id, old.epoch, self.me().clone());
         let operation = StoreOperation::TakeOver { session, from, owner, count };
         let row = self.taken_over(old);
-        if !self.begin(course, row, screen, operation) {
+        if !self.begin(course, (row, false), screen, operation) {
             self.answer_course(course, Answer::TookOver(Ok(None)));
         }
     }
@@ -93,14 +103,14 @@ impl ServerCore {
     fn begin(
         &mut self,
         course: CourseId,
-        row: SessionRow,
+        (row, only): (SessionRow, bool),
         screen: Screen,
         operation: StoreOperation,
     ) -> bool {
         let copy = (row.id, row.epoch);
         let hash = self.config.key.token_hash(&row.token);
         let token = row.token.clone();
-        if self.table.reserve(row.id, row.epoch, token, hash, row.connection).is_err() {
+        if self.table.reserve(row.id, row.epoch, token, hash, row.connection, only).is_err() {
             return false;
         }
         if let Some(course) = self.courses.get_mut(&course) {
@@ -110,7 +120,8 @@ impl ServerCore {
         // ready.
         self.prepared.remove(&copy);
         let (phase, waiting) = (Phase::Noting(course), Vec::new());
-        self.starts.insert(copy, Start { row, screen, phase, waiting });
+        let user = self.user_of(course);
+        self.starts.insert(copy, Start { row, user, screen, phase, waiting });
         self.ask_store(Asker::Begin(copy), operation);
         true
     }
@@ -131,11 +142,12 @@ impl ServerCore {
             start.row.connection = connection;
             start.phase = Phase::Starting;
             let (row, screen) = (start.row.clone(), start.screen.clone());
+            let user = start.user.clone();
             self.note_seen(copy.0, copy.1);
             self.table.counted(copy.0, copy.1, connection);
             let me = self.me().clone();
             self.group.note_sent(&me);
-            let launch = self.launch(row, screen);
+            let launch = self.launch(row, screen, user.as_deref());
             self.actions.push(Action::Start(Box::new(launch)));
         } else {
             self.table.remove(copy.0, copy.1);

@@ -7,7 +7,7 @@ use super::topology::Host;
 use super::{GroupManager, Output, Transmit};
 use afterglow_wire::group::{GroupMessage, HostMessage, TokenQ, flags};
 use afterglow_wire::guard::Guard;
-use afterglow_wire::ids::ServerName;
+use afterglow_wire::ids::{ServerName, SessionId};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -26,12 +26,22 @@ pub enum Ask {
     Server(ServerName),
 }
 
+/// Whose session is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whose {
+    /// The keyed hash that stands for the token.
+    pub hash: [u8; 32],
+    /// The session, if a certain one of the token's is meant.
+    pub session: Option<SessionId>,
+}
+
 impl GroupManager {
     /// Asks for a token's session. The nonce must be fresh randomness; the
     /// answer comes as [`Output::Answered`] with it, and may come at once.
-    pub fn ask(&mut self, ask: &Ask, hash: [u8; 32], nonce: u64, now_ms: u64) -> Vec<Output> {
+    pub fn ask(&mut self, ask: &Ask, whose: Whose, nonce: u64, now_ms: u64) -> Vec<Output> {
         let host = self.config.name.clone();
-        let message = GroupMessage::TokenQ(TokenQ { nonce, host, hash });
+        let Whose { hash, session } = whose;
+        let message = GroupMessage::TokenQ(TokenQ { nonce, host, hash, session });
         let datagram = message.to_datagram(&self.config.key);
         let (to, waits_for) = self.asked(ask);
         let question = Question::new(ask.clone(), datagram.clone(), waits_for, now_ms);

@@ -33,15 +33,15 @@ pub const TOKEN_Q_LIMITS: Limits =
     Limits { address_per_s: 4_000, network_per_s: 20_000, all_per_s: 20_000 };
 
 impl GroupManager {
-    /// Takes a datagram. `lookup` gives the session that runs here for the
-    /// token with this hash.
+    /// Takes a datagram. `lookup` gives the session that runs here and is
+    /// asked for.
     pub fn datagram(
         &mut self,
         datagram: &[u8],
         from: SocketAddrV4,
         now_ms: u64,
         wall_ms: u64,
-        lookup: impl FnOnce(&[u8; 32]) -> Option<TokenSession>,
+        lookup: impl FnOnce(&TokenQ) -> Option<TokenSession>,
     ) -> Vec<Output> {
         let received = match GroupMessage::parse(datagram, Some(&self.config.key)) {
             Ok(received) => received,
@@ -134,13 +134,13 @@ impl GroupManager {
         q: &TokenQ,
         from: SocketAddrV4,
         now_ms: u64,
-        lookup: impl FnOnce(&[u8; 32]) -> Option<TokenSession>,
+        lookup: impl FnOnce(&TokenQ) -> Option<TokenSession>,
     ) -> Vec<Output> {
         let ours = q.host == self.config.name;
         if ours || !self.is_near(*from.ip()) || !self.may_answer(true, *from.ip(), now_ms) {
             return Vec::new();
         }
-        let (host, session) = (self.config.name.clone(), lookup(&q.hash));
+        let (host, session) = (self.config.name.clone(), lookup(q));
         self.answer(from, &GroupMessage::TokenR(TokenR { nonce: q.nonce, host, session }))
     }
 

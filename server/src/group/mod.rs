@@ -30,7 +30,7 @@ use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::ServerName;
 use afterglow_wire::limits::{INTERFACES_MAX, SERVERS_MAX};
 use afterglow_wire::trust::MessageKey;
-pub use ask::Ask;
+pub use ask::{Ask, Whose};
 use hear::{SERVER_Q_LIMITS, TOKEN_Q_LIMITS};
 pub use question::QUESTION_MS;
 use question::{Answers, Questions};

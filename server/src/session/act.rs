@@ -1,5 +1,6 @@
 //! What a placement asks, what it is told, and how it ends.
 
+use super::notice::Notice;
 use crate::group::question::Answers;
 use crate::store::SessionRow;
 use afterglow_wire::control::{Origin, RefusalCode, Stage};
@@ -83,6 +84,9 @@ pub enum Answer {
     Created(Result<bool, Down>),
     /// To [`Act::TakeOver`]: the count of connections, if it succeeded.
     TookOver(Result<Option<u64>, Down>),
+    /// To [`Act::TakeOver`]: not as long as the store says what it says; for
+    /// the user.
+    Distrusted(String),
     /// To [`Act::Wait`].
     Waited,
 }
@@ -103,7 +107,7 @@ pub struct Attachment {
     /// Where it comes from.
     pub origin: Origin,
     /// What the user should know.
-    pub notice: String,
+    pub notice: Notice,
 }
 
 /// What to do next.
@@ -133,7 +137,7 @@ pub enum Act {
         /// Servers that the DTU could not reach.
         except: BTreeSet<ServerName>,
     },
-    /// Read the token's live session.
+    /// Read the token's live session that is wanted.
     ReadStore,
     /// Ask a host that was silent, for one round.
     Probe {
@@ -160,6 +164,8 @@ pub enum Act {
     Create {
         /// The id that a redirect named.
         id: Option<SessionId>,
+        /// Only if the token has no live one.
+        only: bool,
     },
     /// Take this session over in the store.
     TakeOver {

@@ -48,16 +48,17 @@ impl Care {
         self.cared.remove(&link);
     }
 
-    /// The tokens whose session a server should be asked about, now that it
-    /// was heard.
-    pub fn tokens_of(&mut self, owner: &ServerName, now_ms: u64) -> Vec<Token> {
+    /// The sessions that a server should be asked about, with their tokens,
+    /// now that it was heard.
+    pub fn tokens_of(&mut self, owner: &ServerName, now_ms: u64) -> Vec<(Token, SessionId)> {
         let recently = |at_ms: &u64| now_ms < at_ms.saturating_add(ASK_MS);
         if self.asked_ms.get(owner).is_some_and(recently) {
             return Vec::new();
         }
         let waits = |told: &Option<u64>| told.is_none_or(|ms| now_ms >= ms + AGAIN_MS);
         let of_owner = self.cared.values().filter(|(c, told)| c.owner == *owner && waits(told));
-        let mut tokens: Vec<_> = of_owner.map(|(cared, _)| cared.token.clone()).collect();
+        let mut tokens: Vec<_> =
+            of_owner.map(|(cared, _)| (cared.token.clone(), cared.session)).collect();
         tokens.sort();
         tokens.dedup();
         // Who cares for nobody of a server's remembers nothing of it.
@@ -121,7 +122,7 @@ mod tests {
         let mut care = Care::default();
         care.take(7, cared(1));
         let token = cared(1).token;
-        assert_eq!(care.tokens_of(&mud(), 0), vec![token.clone()]);
+        assert_eq!(care.tokens_of(&mud(), 0), vec![(token.clone(), cared(1).session)]);
         assert_eq!(care.tokens_of(&"host05".parse().expect("a name"), 0), vec![]);
         assert_eq!(care.answered(&mud(), &token, found(1), 0), vec![(7, cared(1))]);
         assert_eq!(care.answered(&mud(), &token, found(1), 1), vec![]);

@@ -16,6 +16,7 @@
 //! - A redirect ticket's plan is followed or refused; it never selects again.
 
 use super::act::{Act, Answer, Attachment, Confirmed, Down, LocalCopy, Probed, Step};
+use super::notice::Notice;
 use crate::auth::{Admitted, Proof};
 use crate::group::question::Answers;
 use crate::store::SessionRow;
@@ -23,7 +24,8 @@ use afterglow_wire::control::{Cause, Origin, RefusalCode, Showing, Stage};
 use afterglow_wire::group::TokenSession;
 use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
-use afterglow_wire::limits::REDIRECTS_MAX;
+use afterglow_wire::limits::{REDIRECTS_MAX, SESSIONS_MAX};
+use afterglow_wire::sessions::Want;
 use afterglow_wire::ticket::{Permit, Plan};
 use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
@@ -40,6 +42,9 @@ const ATTEMPTS_MAX: u32 = 5;
 enum State {
     /// To know what is here.
     Here,
+    /// To know whether another of the token's sessions was connected later
+    /// than the one that is here.
+    Comparing(LocalCopy),
     /// For a session that starts here on somebody else's behalf.
     Awaiting(LocalCopy),
     /// For the store's word about an attachment; `None` where the copy is not
@@ -58,7 +63,7 @@ enum State {
     /// For the store's word about a take-over.
     TakingOver(Box<SessionRow>),
     /// For a start.
-    Starting { origin: Origin, connection: u64, lost: Option<ServerName> },
+    Starting { origin: Origin, connection: u64, lost: Option<Box<SessionRow>> },
     /// For the store to come back.
     Waiting,
     /// For nothing any more.
@@ -75,6 +80,15 @@ pub struct Placement {
     redirects: u8,
     unreachable: BTreeSet<ServerName>,
     showing: Option<Showing>,
+    /// What the user chose.
+    want: Want,
+    /// The session, if a certain one of the token's is wanted.
+    wanted: Option<SessionId>,
+    /// Who signed the ticket.
+    signer: Option<ServerName>,
+    /// The server that signed for the session that the DTU had, once that
+    /// session turns out to be gone.
+    gone: Option<ServerName>,
     /// True if the DTU had the session, or another server made sure of its
     /// loss: the ticket says so.
     had_it: bool,
@@ -98,7 +112,7 @@ impl Placement {
     pub fn new(me: ServerName, guards: Guards, admitted: &Admitted) -> Self {
         let insert = &admitted.insert;
         let ticket = match &admitted.proof {
-            Proof::Challenge => None,
+            Proof::Challenge | Proof::Link => None,
             Proof::Redirect(ticket) | Proof::Resume(ticket) => Some(ticket),
         };
         let plan = ticket.and_then(|ticket| match ticket.permit {
@@ -111,6 +125,12 @@ impl Placement {
             (Some(shown), Some(ticketed)) if shown.0 == ticketed.0 => Some(shown.max(ticketed)),
             (shown, ticketed) => ticketed.or(shown),
         };
+        let wanted = match (plan, ticketed, insert.want) {
+            // The id is that of a session that nobody has yet.
+            (Some((Plan::New, ..)), _, want) if want != Want::New => None,
+            (_, Some((session, _)), _) | (_, None, Want::Session(session)) => Some(session),
+            (_, None, Want::Last | Want::New) => None,
+        };
         Placement {
             me,
             guards,
@@ -119,6 +139,10 @@ impl Placement {
             redirects: insert.redirects,
             unreachable: insert.unreachable.iter().cloned().collect(),
             showing: insert.showing,
+            want: insert.want,
+            wanted,
+            signer: ticket.map(|ticket| ticket.issuer.clone()),
+            gone: None,
             had_it: ticket.is_some(),
             plan,
             counted: ticket.map(|ticket| ticket.connection).filter(|count| *count > 0),
@@ -134,6 +158,11 @@ impl Placement {
     /// Whose session is wanted.
     pub fn token(&self) -> &Token {
         &self.token
+    }
+
+    /// The session, if a certain one of the token's is wanted.
+    pub fn wanted(&self) -> Option<SessionId> {
+        self.wanted
     }
 
     /// The first question.
@@ -174,6 +203,7 @@ impl Placement {
                 self.room = room;
                 self.here(copy)
             }
+            (State::Comparing(copy), Answer::Row(row)) => self.compared(copy, row),
             (State::Awaiting(copy), Answer::Started(Ok(endpoint))) => {
                 self.confirm_own(LocalCopy { endpoint: Some(endpoint), ..copy }, endpoint)
             }
@@ -202,10 +232,17 @@ impl Placement {
                 self.state = State::Starting {
                     origin: Origin::TakenOver,
                     connection: self.counted.unwrap_or(connection),
-                    lost: Some(row.owner.clone()),
+                    lost: Some(row),
                 };
                 Step::on(Stage::Restarting, Some(self.me.clone()), Act::Start)
             }
+            (State::TakingOver(_), Answer::Distrusted(text)) => {
+                refuse(RefusalCode::StoreUnavailable, text)
+            }
+            (State::Creating, Answer::Created(Ok(false))) if self.want == Want::New => refuse(
+                RefusalCode::Full,
+                format!("you have {SESSIONS_MAX} sessions, and no more are possible; end one"),
+            ),
             // A redirect's plan is not made anew here: its DTU asks again.
             (State::Creating, Answer::Created(Ok(false))) if self.plan.is_some() => self.not_here(),
             (State::Creating, Answer::Created(Ok(false)))
@@ -237,21 +274,53 @@ impl Placement {
         {
             return Step { seen, ..self.not_here() };
         }
-        if let Some(copy) = copy {
-            return match copy.endpoint {
-                Some(endpoint) => self.confirm_own(copy, endpoint),
-                None => {
-                    let (session, epoch) = (copy.session, copy.epoch);
-                    self.state = State::Awaiting(copy);
-                    let act = Act::AwaitStart { session, epoch };
-                    Step::on(Stage::Starting, Some(self.me.clone()), act)
-                }
-            };
+        if let Some(copy) = copy.filter(|_| self.wanted.is_some() || self.want != Want::New) {
+            if self.wanted.is_none() && self.plan.is_none() {
+                self.state = State::Comparing(copy);
+                return Step { seen, ..Act::ReadStore.into() };
+            }
+            return self.take(copy);
         }
         if let Some((Plan::New, id, _)) = self.plan {
             return Step { seen, ..self.create(Some(id)) };
         }
+        if self.wanted.is_none() && self.want == Want::New {
+            return self.choose(None);
+        }
         Step { seen, ..self.ask_group() }
+    }
+
+    /// The session is the one that was connected last. What runs here gives
+    /// way only to what the store knows to be later.
+    fn compared(&mut self, copy: LocalCopy, row: Result<Option<SessionRow>, Down>) -> Step {
+        match row {
+            Ok(Some(row)) if row.id != copy.session && row.connection > copy.connection => {
+                self.wanted = Some(row.id);
+                self.begin()
+            }
+            // The store was asked already, and does not answer.
+            Err(Down) => match copy.endpoint.filter(|_| copy.verified) {
+                Some(endpoint) => {
+                    let connection = copy.connection + u64::from(self.counted.is_none());
+                    Act::Attach(self.own(&copy, endpoint, connection)).into()
+                }
+                None => self.take(copy),
+            },
+            Ok(_) => self.take(copy),
+        }
+    }
+
+    /// Goes to what runs here, once it does.
+    fn take(&mut self, copy: LocalCopy) -> Step {
+        match copy.endpoint {
+            Some(endpoint) => self.confirm_own(copy, endpoint),
+            None => {
+                let (session, epoch) = (copy.session, copy.epoch);
+                self.state = State::Awaiting(copy);
+                let act = Act::AwaitStart { session, epoch };
+                Step::on(Stage::Starting, Some(self.me.clone()), act)
+            }
+        }
     }
 
     fn ask_group(&mut self) -> Step {
@@ -261,21 +330,26 @@ impl Placement {
     }
 
     fn confirm_own(&mut self, copy: LocalCopy, endpoint: SocketAddrV4) -> Step {
-        let attachment = Attachment {
-            session: copy.session,
-            epoch: copy.epoch,
-            host: self.me.clone(),
-            endpoint,
-            // What the store counts is not less than what we know: it may
-            // have been away while we counted.
-            connection: copy.connection + u64::from(self.counted.is_none()),
-            origin: Origin::Existing,
-            notice: String::new(),
-        };
+        // What the store counts is not less than what we know: it may have
+        // been away while we counted.
+        let connection = copy.connection + u64::from(self.counted.is_none());
+        let attachment = self.own(&copy, endpoint, connection);
         // Without the store a copy of our own is good if we know that it was
         // not taken over; the count then goes on from what we know.
         let unconfirmed = copy.verified.then_some(attachment.connection);
         self.confirm(attachment, unconfirmed)
+    }
+
+    fn own(&self, copy: &LocalCopy, endpoint: SocketAddrV4, connection: u64) -> Attachment {
+        Attachment {
+            session: copy.session,
+            epoch: copy.epoch,
+            host: self.me.clone(),
+            endpoint,
+            connection,
+            origin: Origin::Existing,
+            notice: Notice::None,
+        }
     }
 
     fn confirm(&mut self, attachment: Attachment, unconfirmed: Option<u64>) -> Step {
@@ -324,12 +398,15 @@ impl Placement {
     /// All is known that can be known without waiting for the silent.
     fn decide(&mut self, answers: &Answers, row: Result<Option<SessionRow>, Down>) -> Step {
         let stored = row.as_ref().ok().and_then(Option::as_ref);
-        if let Some((server, found)) = self.best(answers, stored) {
+        let last = |found: &TokenSession| {
+            stored.is_none_or(|row| row.id == found.session || row.connection <= found.connection)
+        };
+        if let Some((server, found)) = self.best(answers, stored).filter(|(_, found)| last(found)) {
             return self.go_to(server, found, stored.cloned());
         }
         match row {
             Err(Down) => self.wait_for_store(),
-            Ok(None) if self.showing.is_some() && self.cause != Cause::Insert => refuse(
+            Ok(None) if self.showing.is_some() && self.continues() => refuse(
                 RefusalCode::Unresolved,
                 "nobody here knows the session that this screen shows; it goes on, but without a \
                  server"
@@ -339,8 +416,30 @@ impl Placement {
             Ok(None) if self.plan.is_some() && self.guards.make(Guard::ExistingStaysExisting) => {
                 self.not_here()
             }
+            Ok(None) if self.wanted.is_some() => self.wanted_is_gone(),
             Ok(None) => self.choose(None),
             Ok(Some(row)) => self.stored(row),
+        }
+    }
+
+    /// True if the DTU is on its way with a session that it has.
+    fn continues(&self) -> bool {
+        matches!(self.cause, Cause::Redirect | Cause::Failover)
+    }
+
+    /// Nobody knows the session that is wanted. A DTU that had it gets another
+    /// of the token's, and is told; what a user chose is not replaced.
+    fn wanted_is_gone(&mut self) -> Step {
+        self.wanted = None;
+        match self.signer.take() {
+            Some(signer) => {
+                self.gone = Some(signer);
+                self.begin()
+            }
+            None => refuse(
+                RefusalCode::NotHere,
+                "the session that you chose is over; choose another, or start a new one".into(),
+            ),
         }
     }
 
@@ -474,7 +573,7 @@ impl Placement {
             endpoint,
             connection: 0,
             origin: Origin::Caretaken,
-            notice: String::new(),
+            notice: Notice::None,
         };
         self.confirm(attachment, None)
     }
@@ -536,14 +635,15 @@ impl Placement {
             return self.full();
         }
         self.state = State::Creating;
-        Step::on(Stage::Starting, Some(self.me.clone()), Act::Create { id })
+        let only = self.want != Want::New;
+        Step::on(Stage::Starting, Some(self.me.clone()), Act::Create { id, only })
     }
 
     fn started(
         &mut self,
         origin: Origin,
         connection: u64,
-        lost: Option<ServerName>,
+        lost: Option<Box<SessionRow>>,
         started: Result<SocketAddrV4, String>,
     ) -> Step {
         let (endpoint, (session, epoch)) = match (started, self.starting) {
@@ -553,17 +653,10 @@ impl Placement {
                 return refuse(RefusalCode::SessionFailed, "no session was started".into());
             }
         };
-        let notice = match lost {
-            None => String::new(),
-            Some(host) if host == self.me => format!(
-                "Your programs on {host} had stopped and were started again. What was not saved \
-                 is lost."
-            ),
-            Some(host) => format!(
-                "{host} was lost. Your programs were started again on {}. What was not saved is \
-                 lost.",
-                self.me
-            ),
+        let notice = match (lost, self.gone.take()) {
+            (Some(row), _) => Notice::Restarted(row),
+            (None, Some(by)) => Notice::Replaced { by },
+            (None, None) => Notice::None,
         };
         let host = self.me.clone();
         Act::Attach(Attachment { session, epoch, host, endpoint, connection, origin, notice })

@@ -8,6 +8,7 @@ use afterglow_wire::group::TokenSession;
 use afterglow_wire::guard::{Guard, Guards};
 use afterglow_wire::ids::{DtuId, Epoch, SessionId, Token};
 use afterglow_wire::local::Status;
+use afterglow_wire::service::{ServiceName, ServiceStatus};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -28,6 +29,12 @@ pub struct LocalSession {
     pub connection: u64,
     /// The DTU that shows it.
     pub shown_on: Option<DtuId>,
+    /// Its services, and how they stand.
+    pub services: Vec<ServiceStatus>,
+    /// True while its keeper says that it is frozen.
+    pub frozen: bool,
+    /// What its user should know.
+    pub trouble: String,
     /// True if a higher epoch of it is known elsewhere.
     pub stale: bool,
     /// True if the store was asked since we know of this copy, or if we
@@ -91,12 +98,21 @@ impl Table {
         self.best(|session| session.token == *token)
     }
 
+    /// The copy of one of a token's sessions that counts.
+    pub fn wanted(&self, token: &Token, wanted: Option<SessionId>) -> Option<&LocalSession> {
+        let is_wanted = |session: &LocalSession| wanted.is_none_or(|id| session.id == id);
+        self.best(|session| session.token == *token && is_wanted(session))
+    }
+
     /// What to answer a question of the group.
-    pub fn of_hash(&self, hash: &[u8; 32]) -> Option<TokenSession> {
-        self.best(|session| session.hash == *hash).map(|session| TokenSession {
-            session: session.id,
-            epoch: session.epoch,
-            connection: session.connection,
+    pub fn of_hash(&self, hash: &[u8; 32], wanted: Option<SessionId>) -> Option<TokenSession> {
+        let is_wanted = |session: &LocalSession| wanted.is_none_or(|id| session.id == id);
+        self.best(|session| session.hash == *hash && is_wanted(session)).map(|session| {
+            TokenSession {
+                session: session.id,
+                epoch: session.epoch,
+                connection: session.connection,
+            }
         })
     }
 
@@ -108,7 +124,8 @@ impl Table {
     }
 
     /// Keeps a place for a session that is about to be started, so that
-    /// whoever asks meanwhile hears of it.
+    /// whoever asks meanwhile hears of it. If it is to be the token's `only`
+    /// one, there must be no other here.
     pub fn reserve(
         &mut self,
         id: SessionId,
@@ -116,8 +133,10 @@ impl Table {
         token: Token,
         hash: [u8; 32],
         connection: u64,
+        only: bool,
     ) -> Result<(), NoPlace> {
-        if self.of_token(&token).is_some() || self.sessions.contains_key(&(id, epoch)) {
+        let other = only && self.of_token(&token).is_some();
+        if other || self.sessions.contains_key(&(id, epoch)) {
             return Err(NoPlace::Taken);
         }
         if !self.has_room() {
@@ -131,6 +150,9 @@ impl Table {
             endpoint: None,
             connection,
             shown_on: None,
+            services: Vec::new(),
+            frozen: false,
+            trouble: String::new(),
             stale: false,
             verified: true,
         };
@@ -152,12 +174,18 @@ impl Table {
             endpoint: None,
             connection: 0,
             shown_on: None,
+            services: Vec::new(),
+            frozen: false,
+            trouble: String::new(),
             stale: false,
             verified: false,
         });
         session.endpoint = Some(endpoint);
         session.connection = session.connection.max(status.connection);
         session.shown_on = status.shown_on;
+        session.services = status.services.to_vec();
+        session.frozen = status.frozen;
+        session.trouble.clone_from(&status.trouble);
         self.age();
         new
     }
@@ -204,6 +232,11 @@ impl Table {
         running.collect()
     }
 
+    /// The copies that are set aside.
+    pub fn stale(&self) -> impl Iterator<Item = &LocalSession> {
+        self.sessions.values().filter(|session| session.stale)
+    }
+
     /// Forgets a copy: it is over, or could not be started.
     pub fn remove(&mut self, id: SessionId, epoch: Epoch) -> Option<LocalSession> {
         self.sessions.remove(&(id, epoch))
@@ -218,6 +251,14 @@ impl Table {
                 _ => newest = Some(*key),
             }
         }
+    }
+}
+
+impl LocalSession {
+    /// Its services that run or are wanted to, by name.
+    pub fn wanted_services(&self) -> Vec<ServiceName> {
+        let wanted = self.services.iter().filter(|service| service.is_wanted());
+        wanted.map(|service| service.name.clone()).collect()
     }
 }
 
@@ -256,8 +297,8 @@ mod tests {
         assert_eq!(table.of_token(&token()).map(|s| (s.id.0[0], s.connection)), Some((2, 9)));
         table.status(&status(1, 2, 5), endpoint(), [1; 32]);
         assert!(table.get(SessionId([1; 16]), Epoch(1)).is_some_and(|s| s.stale));
-        assert_eq!(table.of_hash(&[1; 32]).map(|s| s.session.0[0]), Some(2));
-        assert_eq!(table.of_hash(&[2; 32]), None);
+        assert_eq!(table.of_hash(&[1; 32], None).map(|s| s.session.0[0]), Some(2));
+        assert_eq!(table.of_hash(&[2; 32], None), None);
     }
 
     #[test]
@@ -268,7 +309,7 @@ mod tests {
         assert_eq!(table.known_elsewhere(SessionId([1; 16]), Epoch(2)).len(), 1);
         assert_eq!(table.known_elsewhere(SessionId([1; 16]), Epoch(2)), vec![]);
         assert_eq!(table.of_token(&token()), None);
-        assert_eq!(table.of_hash(&[1; 32]), None);
+        assert_eq!(table.of_hash(&[1; 32], None), None);
         assert_eq!(table.len(), 1);
         // What it says later does not make it the session again.
         table.status(&status(1, 1, 7), endpoint(), [1; 32]);
@@ -279,12 +320,12 @@ mod tests {
     fn a_place_is_kept_once_and_within_the_limit() {
         let mut table = Table::new(1, Guards::ALL);
         let id = SessionId([1; 16]);
-        assert_eq!(table.reserve(id, Epoch(1), token(), [1; 32], 1), Ok(()));
-        assert_eq!(table.of_hash(&[1; 32]).map(|s| s.session), Some(id));
-        let again = table.reserve(SessionId([2; 16]), Epoch(1), token(), [1; 32], 1);
+        assert_eq!(table.reserve(id, Epoch(1), token(), [1; 32], 1, true), Ok(()));
+        assert_eq!(table.of_hash(&[1; 32], None).map(|s| s.session), Some(id));
+        let again = table.reserve(SessionId([2; 16]), Epoch(1), token(), [1; 32], 1, true);
         assert_eq!(again, Err(NoPlace::Taken));
         let other = "soft.eve".parse().expect("a token");
-        let full = table.reserve(SessionId([2; 16]), Epoch(1), other, [2; 32], 1);
+        let full = table.reserve(SessionId([2; 16]), Epoch(1), other, [2; 32], 1, true);
         assert_eq!(full, Err(NoPlace::Full));
         table.remove(id, Epoch(1));
         assert!(table.has_room());

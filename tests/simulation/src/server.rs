@@ -351,7 +351,7 @@ impl World {
                 self.oracle.prepared.remove(&(server, session, epoch));
             }
             Action::Start(launch) => self.launch(life, launch),
-            Action::Adopt { .. } => {}
+            Action::Adopt { .. } | Action::Answer { .. } => {}
             Action::TellKeeper { session, epoch, message } => {
                 let copy = self
                     .copies

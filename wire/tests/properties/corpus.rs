@@ -66,7 +66,7 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus.extend(samples(crate::messages::command(60), put));
     corpus.push(GroupMessage::ServerQ(ServerQ { nonce: 5 }).to_datagram(&key));
     let host = "mud".parse().expect("a name");
-    let question = TokenQ { nonce: 5, host, hash: [1; 32] };
+    let question = TokenQ { nonce: 5, host, hash: [1; 32], session: None };
     corpus.push(GroupMessage::TokenQ(question).to_datagram(&key));
     corpus
 }

@@ -60,8 +60,12 @@ fn any_message() -> impl Strategy<Value = GroupMessage> {
         (any::<u64>(), server_name(), ip(), any::<u16>()).prop_map(|(nonce, host, addr, port)| {
             GroupMessage::ServerR(ServerR { nonce, host, addr, port })
         }),
-        (any::<u64>(), server_name(), any::<[u8; 32]>())
-            .prop_map(|(nonce, host, hash)| GroupMessage::TokenQ(TokenQ { nonce, host, hash })),
+        (any::<u64>(), server_name(), any::<[u8; 32]>(), option::of(any::<[u8; 16]>())).prop_map(
+            |(nonce, host, hash, session)| {
+                let session = session.map(SessionId);
+                GroupMessage::TokenQ(TokenQ { nonce, host, hash, session })
+            }
+        ),
         (any::<u64>(), server_name(), option::of(found)).prop_map(|(nonce, host, session)| {
             GroupMessage::TokenR(TokenR { nonce, host, session })
         }),

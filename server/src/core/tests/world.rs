@@ -44,6 +44,7 @@ pub struct Server {
     pub discarded: Vec<(SessionId, Epoch)>,
     pub started: Vec<Launch>,
     pub keepers_told: Vec<ToKeeper>,
+    pub answers: Vec<(u64, Result<String, String>)>,
     pub adopted: Vec<(SessionId, Epoch, SessionId)>,
 }
 
@@ -148,6 +149,9 @@ impl World {
             Action::TellKeeper { message, .. } => self.servers[index].keepers_told.push(message),
             Action::Adopt { session, epoch, becomes } => {
                 self.servers[index].adopted.push((session, epoch, becomes));
+            }
+            Action::Answer { answer, result } => {
+                self.servers[index].answers.push((answer, result));
             }
             Action::CloseLink { .. } | Action::Log(..) => {}
         }
@@ -294,6 +298,7 @@ fn server(index: usize) -> Server {
         discarded: Vec::new(),
         started: Vec::new(),
         keepers_told: Vec::new(),
+        answers: Vec::new(),
         adopted: Vec::new(),
     }
 }

@@ -19,7 +19,7 @@ fn known(manager: &GroupManager) -> (report::TopologyReport, String) {
 /// A server that knows another and has a question under way.
 fn busy() -> GroupManager {
     let (mut mud, _) = pair();
-    mud.ask(&everybody(&[]), [7; 32], 42, 0);
+    mud.ask(&everybody(&[]), SEVENS, 42, 0);
     mud
 }
 
@@ -52,7 +52,12 @@ fn words(sign: &MessageKey) -> Vec<Vec<u8>> {
     [
         GroupMessage::Host(host_message("host05")),
         GroupMessage::Host(host_message("host99")),
-        GroupMessage::TokenQ(TokenQ { nonce: 1, host: name("host05"), hash: [7; 32] }),
+        GroupMessage::TokenQ(TokenQ {
+            nonce: 1,
+            host: name("host05"),
+            hash: [7; 32],
+            session: None,
+        }),
         GroupMessage::TokenR(answer),
     ]
     .iter()

@@ -130,7 +130,7 @@ fn an_interface_that_falls_silent_is_not_used_while_its_server_stays_up() {
     assert_eq!(names(&s1, PRIVATE_DTU), ["s1", "s2"]);
     // Nobody waits for an answer that such a DTU could not use.
     let ask = Ask::Group { dtu: vec![Ipv4Addr::from_bits(OFFICE_DTU)], except: BTreeSet::new() };
-    let outputs = s1.ask(&ask, [7; 32], 1, 8_000);
+    let outputs = s1.ask(&ask, SEVENS, 1, 8_000);
     assert_eq!(outputs, [Output::Answered(1, Answers::default())]);
     // Its primary address is the broken one: who comes through a router gets
     // the other.
@@ -146,7 +146,7 @@ fn a_question_that_is_not_answered_goes_to_the_other_interface_too() {
     s1.tick(0, WALL_MS);
     speaks(&mut s2, &mut s1, &[0, 1], 0);
     let ask = Ask::Group { dtu: vec![Ipv4Addr::from_bits(OFFICE_DTU)], except: BTreeSet::new() };
-    assert_eq!(sent(&s1.ask(&ask, [7; 32], 1, 100)).len(), 1);
+    assert_eq!(sent(&s1.ask(&ask, SEVENS, 1, 100)).len(), 1);
     let again: Vec<_> =
         sent(&s1.tick(100 + question::REPEATS_MS[0], WALL_MS)).iter().map(|t| *t.to.ip()).collect();
     assert_eq!(again, [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(192, 168, 0, 2)]);

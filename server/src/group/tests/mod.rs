@@ -15,6 +15,9 @@ use std::collections::BTreeSet;
 
 const WALL_MS: u64 = 1_700_000_000_000;
 
+/// A token, to those who ask.
+const SEVENS: Whose = Whose { hash: [7; 32], session: None };
+
 fn key(byte: u8) -> MessageKey {
     GroupKey::from_file_content(&[byte; 32]).expect("32 bytes").message_key()
 }
@@ -210,10 +213,10 @@ fn many_interfaces_come_in_parts_and_are_put_together() {
 #[test]
 fn a_token_question_is_answered_by_the_trusted_and_over_when_all_spoke() {
     let (mut mud, mut host05) = pair();
-    let asked = sent(&mud.ask(&everybody(&[]), [7; 32], 42, 1_000));
+    let asked = sent(&mud.ask(&everybody(&[]), SEVENS, 42, 1_000));
     assert_eq!(asked[0].to, address(2, 7009));
     let has = TokenSession { session: SessionId([3; 16]), epoch: Epoch(2), connection: 9 };
-    let lookup = |hash: &[u8; 32]| (*hash == [7; 32]).then_some(has);
+    let lookup = |q: &TokenQ| (q.hash == [7; 32]).then_some(has);
     let from = address(1, 7009);
     let said = host05.datagram(&asked[0].datagram, from, 1_000, WALL_MS, lookup);
     let answer = &sent(&said)[0];
@@ -232,7 +235,7 @@ fn a_question_is_sent_again_ends_in_time_and_names_the_silent() {
     let mut host22 = server("host22", 3, 100);
     let word = sent(&host22.tick(0, WALL_MS));
     hear(&mut mud, &word[0].datagram, address(3, 7009), 0);
-    let asked = sent(&mud.ask(&everybody(&[]), [7; 32], 42, 1_000));
+    let asked = sent(&mud.ask(&everybody(&[]), SEVENS, 42, 1_000));
     assert_eq!(
         asked.iter().map(|t| t.to).collect::<Vec<_>>(),
         [address(2, 7009), address(3, 7009)]
@@ -255,11 +258,11 @@ fn a_question_is_sent_again_ends_in_time_and_names_the_silent() {
 #[test]
 fn who_cannot_be_reached_is_asked_and_not_waited_for() {
     let (mut mud, _) = pair();
-    let outputs = mud.ask(&everybody(&["host05"]), [7; 32], 43, 2_000);
+    let outputs = mud.ask(&everybody(&["host05"]), SEVENS, 43, 2_000);
     assert_eq!(sent(&outputs)[0].to, address(2, 7009));
     assert!(outputs.iter().any(|o| matches!(o, Output::Answered(43, _))), "{outputs:?}");
     // One server is asked wherever it may be, known or not.
-    let outputs = mud.ask(&Ask::Server(name("host21")), [7; 32], 44, 2_000);
+    let outputs = mud.ask(&Ask::Server(name("host21")), SEVENS, 44, 2_000);
     assert_eq!(sent(&outputs)[0].to, address(255, 7009));
 }
 
@@ -267,9 +270,9 @@ fn who_cannot_be_reached_is_asked_and_not_waited_for() {
 fn too_many_questions_are_answered_by_nobody_rather_than_by_no() {
     let (mut mud, _) = pair();
     for nonce in 0..question::QUESTIONS_MAX as u64 {
-        assert!(!mud.ask(&everybody(&[]), [7; 32], nonce, 0).is_empty());
+        assert!(!mud.ask(&everybody(&[]), SEVENS, nonce, 0).is_empty());
     }
-    let outputs = mud.ask(&everybody(&[]), [7; 32], 9_999, 0);
+    let outputs = mud.ask(&everybody(&[]), SEVENS, 9_999, 0);
     let Some(Output::Answered(9_999, answers)) = outputs.last() else { panic!("{outputs:?}") };
     assert_eq!(answers.silent, BTreeSet::from([name("host05")]));
 }
@@ -277,11 +280,11 @@ fn too_many_questions_are_answered_by_nobody_rather_than_by_no() {
 #[test]
 fn a_token_question_or_answer_from_outside_the_group_is_dropped() {
     let (mut mud, _) = pair();
-    let question = TokenQ { nonce: 1, host: name("host05"), hash: [7; 32] };
+    let question = TokenQ { nonce: 1, host: name("host05"), hash: [7; 32], session: None };
     let datagram = GroupMessage::TokenQ(question).to_datagram(&key(2));
     let said = hear(&mut mud, &datagram, address(2, 7009), 0);
     assert!(sent(&said).is_empty(), "{said:?}");
-    mud.ask(&everybody(&[]), [7; 32], 42, 0);
+    mud.ask(&everybody(&[]), SEVENS, 42, 0);
     let has = TokenSession { session: SessionId([3; 16]), epoch: Epoch(2), connection: 9 };
     let answer = TokenR { nonce: 42, host: name("host05"), session: Some(has) };
     let datagram = GroupMessage::TokenR(answer).to_datagram(&key(2));

@@ -42,7 +42,7 @@ fn a_changed_address_is_followed_if_it_is_signed_and_newer() {
     hear(&mut mud, forged.as_bytes(), address(66, 7009), 2_000);
     let dtu = Ipv4Addr::new(192, 168, 1, 77);
     assert_eq!(mud.reaches(&name("host05"), dtu), Some(address(44, 7010)));
-    assert_eq!(sent(&mud.ask(&everybody(&[]), [7; 32], 1, 2_000))[0].to, address(44, 7009));
+    assert_eq!(sent(&mud.ask(&everybody(&[]), SEVENS, 1, 2_000))[0].to, address(44, 7009));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn two_groups_on_one_wire_leave_each_other_alone() {
         // Neither greets the other, nor asks, nor tells it anything.
         assert!(sent(&hear(&mut theirs, &a, address(1, 7009), now)).is_empty());
         assert!(sent(&hear(&mut ours, &b, address(2, 7009), now)).is_empty());
-        let asked = ours.ask(&everybody(&[]), [7; 32], now + 1, now);
+        let asked = ours.ask(&everybody(&[]), SEVENS, now + 1, now);
         assert_eq!(asked, [Output::Answered(now + 1, Answers::default())]);
         let told = sent(&ours.tick(now, WALL_MS + now));
         assert!(told.iter().all(|transmit| transmit.to == address(255, 7009)), "{told:?}");

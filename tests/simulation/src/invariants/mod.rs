@@ -170,6 +170,7 @@ impl World {
             | Action::Probe { .. }
             | Action::Prepare(_)
             | Action::Adopt { .. }
+            | Action::Answer { .. }
             | Action::Log(..) => {}
         }
     }
