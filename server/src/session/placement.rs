@@ -45,6 +45,8 @@ enum State {
     /// To know whether another of the token's sessions was connected later
     /// than the one that is here.
     Comparing(LocalCopy),
+    /// To know what is here, now that the store does not answer.
+    HereAlone,
     /// For a session that starts here on somebody else's behalf.
     Awaiting(LocalCopy),
     /// For the store's word about an attachment; `None` where the copy is not
@@ -204,6 +206,7 @@ impl Placement {
                 self.here(copy)
             }
             (State::Comparing(copy), Answer::Row(row)) => self.compared(copy, row),
+            (State::HereAlone, Answer::Here { copy, .. }) => self.here_alone(copy),
             (State::Awaiting(copy), Answer::Started(Ok(endpoint))) => {
                 self.confirm_own(LocalCopy { endpoint: Some(endpoint), ..copy }, endpoint)
             }
@@ -299,14 +302,26 @@ impl Placement {
                 self.begin()
             }
             // The store was asked already, and does not answer.
-            Err(Down) => match copy.endpoint.filter(|_| copy.verified) {
-                Some(endpoint) => {
-                    let connection = copy.connection + u64::from(self.counted.is_none());
-                    Act::Attach(self.own(&copy, endpoint, connection)).into()
-                }
-                None => self.take(copy),
-            },
+            // It may have become stale meanwhile.
+            Err(Down) => {
+                self.state = State::HereAlone;
+                Act::LookHere.into()
+            }
             Ok(_) => self.take(copy),
+        }
+    }
+
+    /// The store was asked already, and does not answer: what runs here goes
+    /// on without it.
+    fn here_alone(&mut self, copy: Option<LocalCopy>) -> Step {
+        let runs = copy.as_ref().filter(|copy| copy.verified).and_then(|copy| copy.endpoint);
+        match (copy, runs) {
+            (Some(copy), Some(endpoint)) => {
+                let connection = copy.connection + u64::from(self.counted.is_none());
+                Act::Attach(self.own(&copy, endpoint, connection)).into()
+            }
+            (Some(copy), None) => self.take(copy),
+            (None, _) => self.ask_group(),
         }
     }
 

@@ -62,7 +62,7 @@ fn any_message() -> impl Strategy<Value = GroupMessage> {
         }),
         (any::<u64>(), server_name(), any::<[u8; 32]>(), option::of(any::<[u8; 16]>())).prop_map(
             |(nonce, host, hash, session)| {
-                let session = session.map(SessionId);
+                let session = session.map(afterglow_wire::ids::SessionId);
                 GroupMessage::TokenQ(TokenQ { nonce, host, hash, session })
             }
         ),
