@@ -2,7 +2,7 @@
 
 use crate::netns::lan::Node;
 use crate::ports::Ports;
-use crate::process::{HOST_MARK, Process, kill_marked};
+use crate::process::{HOST_MARK, Process, kill_marked, signal_marked};
 use crate::session::SessionDesktop;
 use crate::{programs, wait};
 use anyhow::{Context, Result, bail};
@@ -211,6 +211,16 @@ impl Host {
         let killed = kill_marked(&self.mark)?;
         self.server = None;
         Ok(killed)
+    }
+
+    /// Everything of this host stands still: nobody hears of it any more.
+    pub fn stall(&self) -> Result<usize> {
+        signal_marked(&self.mark, Signal::STOP)
+    }
+
+    /// It goes on, and knows nothing of the time in between.
+    pub fn go_on(&self) -> Result<usize> {
+        signal_marked(&self.mark, Signal::CONT)
     }
 
     /// Every process of this host: its id and its command line.

@@ -17,6 +17,8 @@ pub const C: u8 = 46;
 pub const D: u8 = 32;
 /// Q.
 pub const Q: u8 = 16;
+/// P.
+pub const P: u8 = 25;
 
 /// A key, and what is held while it is pressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

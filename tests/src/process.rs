@@ -115,20 +115,33 @@ pub fn marked(mark: &str) -> Result<Vec<(Pid, String)>> {
     Ok(found)
 }
 
+/// Sends a signal to every process that carries this mark; gives how many
+/// there were.
+pub fn signal_marked(mark: &str, signal: Signal) -> Result<usize> {
+    let processes = marked(mark)?;
+    for (pid, _) in &processes {
+        // It may be gone already.
+        let _ = kill_process(*pid, signal);
+    }
+    Ok(processes.len())
+}
+
 /// Kills every process that carries this mark, as a power cut would; gives
 /// how many there were.
 pub fn kill_marked(mark: &str) -> Result<usize> {
     let mut killed = 0;
     crate::wait::until_true("every process of the host is gone", || {
-        let processes = marked(mark)?;
-        for (pid, _) in &processes {
-            // It may be gone already.
-            let _ = kill_process(*pid, Signal::KILL);
-        }
-        killed += processes.len();
-        Ok(processes.is_empty())
+        let signalled = signal_marked(mark, Signal::KILL)?;
+        killed += signalled;
+        Ok(signalled == 0)
     })?;
     Ok(killed)
+}
+
+/// Kills one process at once (SIGKILL).
+pub fn kill(pid: u32) -> Result<()> {
+    let pid = Pid::from_raw(pid as i32).context("a process id")?;
+    kill_process(pid, Signal::KILL).with_context(|| format!("cannot kill process {pid:?}"))
 }
 
 /// The ids of every process of a host.

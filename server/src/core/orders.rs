@@ -60,8 +60,11 @@ impl ServerCore {
         let (session, epoch) = copy;
         let shown_on = self.table.get(session, epoch).and_then(|known| known.shown_on);
         let dtu = shown_on.ok_or(format!("no desktop unit shows session {session}"))?;
+        let insert = self.viewers(copy).first().map(|(_, insert)| *insert).ok_or(format!(
+            "desktop unit {dtu} shows the session, but another server is in charge of it"
+        ))?;
         self.tell_ended(copy, "An administrator took the session from this screen.");
-        let message = ToKeeper::Detach(DetachDtu { dtu, insert: u64::MAX });
+        let message = ToKeeper::Detach(DetachDtu { dtu, insert });
         self.actions.push(Action::TellKeeper { session, epoch, message });
         Ok(format!("the session was taken from desktop unit {dtu}"))
     }
