@@ -9,7 +9,7 @@ use crate::auth::LinkId;
 use crate::session::notice::shortened;
 use crate::session::table::LocalSession;
 use crate::store::{CopyRow, SessionRow, Wish};
-use afterglow_wire::ids::{SessionId, Token};
+use afterglow_wire::ids::Token;
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::local::ToKeeper;
 use afterglow_wire::service::ServiceOrder;
@@ -158,7 +158,13 @@ impl ServerCore {
             (Some(_), _, SessionOrder::Rename(name)) => {
                 StoreOperation::Rename { session, epoch, name: tidied(&name) }
             }
-            (Some(_), _, SessionOrder::End) => self.wish(session, epoch, Wish::End),
+            // Nothing of it runs that would have to be ended.
+            (Some(row), _, SessionOrder::End) if row.endpoint.is_none() => {
+                StoreOperation::End { session, epoch, owner: row.owner.clone() }
+            }
+            (Some(_), _, SessionOrder::End) => {
+                StoreOperation::Wish { session, epoch, wish: Some(Wish::End) }
+            }
             (Some(row), _, SessionOrder::Service(_)) => {
                 let text = format!(
                     "That session runs on {}: switch to it to start or stop its services.",
@@ -175,15 +181,6 @@ impl ServerCore {
             _ => return self.give_notice(link, insert, "That session is not there any more."),
         };
         self.ask_store(Asker::Managed(link, insert), operation);
-    }
-
-    fn wish(
-        &self,
-        session: SessionId,
-        epoch: afterglow_wire::ids::Epoch,
-        wish: Wish,
-    ) -> StoreOperation {
-        StoreOperation::Wish { session, epoch, wish: Some(wish) }
     }
 
     /// The store has what was wanted, or has not.

@@ -14,10 +14,12 @@ pub enum Notice {
     None,
     /// The session's services were started again; its row as it was before.
     Restarted(Box<SessionRow>),
-    /// The session that the DTU had cannot be had: this is a new one.
+    /// The session that the DTU had cannot be had: this is another one.
     Replaced {
-        /// The server that was in charge of it.
+        /// The server that was in charge of the one that it had.
         by: ServerName,
+        /// True if this one is new.
+        new: bool,
     },
 }
 
@@ -39,9 +41,13 @@ impl Notice {
     pub fn words(&self, around: Around<'_>) -> String {
         let text = match self {
             Notice::None => String::new(),
-            Notice::Replaced { by } => format!(
+            Notice::Replaced { by, new: true } => format!(
                 "{by} was lost, and nothing that this group stores knows your session there: this \
                  is a new one. Files that were only on {by} are not here."
+            ),
+            Notice::Replaced { by, new: false } => format!(
+                "The session that you had with {by} is over or cannot be found: this is another \
+                 one of yours."
             ),
             Notice::Restarted(row) => restarted(row, around),
         };

@@ -363,7 +363,10 @@ impl Placement {
             endpoint,
             connection,
             origin: Origin::Existing,
-            notice: Notice::None,
+            notice: match &self.gone {
+                None => Notice::None,
+                Some(by) => Notice::Replaced { by: by.clone(), new: false },
+            },
         }
     }
 
@@ -670,7 +673,7 @@ impl Placement {
         };
         let notice = match (lost, self.gone.take()) {
             (Some(row), _) => Notice::Restarted(row),
-            (None, Some(by)) => Notice::Replaced { by },
+            (None, Some(by)) => Notice::Replaced { by, new: true },
             (None, None) => Notice::None,
         };
         let host = self.me.clone();

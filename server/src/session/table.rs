@@ -185,6 +185,10 @@ impl Table {
         session.shown_on = status.shown_on;
         session.services = status.services.to_vec();
         session.frozen = status.frozen;
+        // A server that knew of a higher epoch has frozen it.
+        session.stale |= status.frozen;
+        // A server that knew of a higher epoch has frozen it.
+        session.stale |= status.frozen;
         session.trouble.clone_from(&status.trouble);
         self.age();
         new
