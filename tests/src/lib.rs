@@ -16,6 +16,7 @@
 //! | [`site`] | a group of hosts with one store and one home folder |
 //! | [`netns`] | hosts with networks of their own: cables, captures, bad weather |
 //! | [`host`] | one host: its server, its sessions, its sudden death |
+//! | [`postgres`] | a PostgreSQL of the test's own |
 //! | [`session`] | a session's own X server, asked directly |
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
@@ -35,6 +36,7 @@ pub mod keys;
 pub mod netns;
 pub mod picture;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod reader;

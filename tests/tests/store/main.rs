@@ -1,0 +1,3 @@
+//! The store, over SQLite and over a real PostgreSQL.
+
+mod database;
