@@ -1,327 +1,222 @@
-//! What must outlive any server: tokens and sessions, in SQLite.
+//! What must outlive any server: tokens, users, sessions and their earlier
+//! copies, in SQLite for one host or in PostgreSQL for a group.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | this | the store, and the time that each operation has |
+//! | [`model`] | what it does, as a plain state machine |
+//! | `perform` | the core's questions, and their answers |
+//! | `sessions`, `copies`, `users` | the queries, the same for both databases |
+//! | `row` | rows, and what in them is not valid |
+//! | `open` | opening, and bringing the tables up to date |
+//! | `connections` | the connections to the database |
+//! | `absence` | since when and why the store is away |
+//! | `error` | what can be wrong with it |
 //!
 //! A server that writes about a session names the epoch it believes in; if the
 //! store knows a higher one the write changes nothing and says so. That is what
 //! keeps a server that slept through a take-over from speaking for the session.
+//!
+//! What a write answers is read to the end of the database's answer: the rows
+//! that it returns come before it is on the disk, or on the standby's.
 
+mod absence;
+mod connections;
+mod copies;
+mod error;
 pub mod model;
+mod open;
+mod perform;
 mod row;
+mod sessions;
+mod users;
 
+pub use absence::Absence;
+pub use error::StoreError;
 pub use row::{CopyRow, SessionRow, UserRow, Wish};
 
 use crate::config::StoreLocation;
-use afterglow_wire::ids::{Epoch, ServerName, SessionId, Token};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Row, SqlitePool};
-use std::net::SocketAddrV4;
-use std::path::Path;
+use absence::{Access, Presence};
+use afterglow_wire::ids::ServerName;
+use connections::{Connections, Lease};
+use error::{Corrupt, Fault};
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 
-/// How long a write waits for another server's.
-const BUSY_TIMEOUT: Duration = Duration::from_millis(2_000);
-/// How long an operation may take before the store counts as unreachable.
+/// How long an operation may take before the store counts as away.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_000);
-/// How often opening is tried again, and after which pause.
-const OPEN_ATTEMPTS: u32 = 4;
-const OPEN_PAUSE: Duration = Duration::from_millis(100);
+/// Likewise, while it does.
+const AWAY_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// How many rows a listing has at most.
+const LISTED_MAX: i64 = 4_096;
+/// How many corrupt rows are told of in the log, each once.
+const TOLD_MAX: usize = 256;
 
-/// Why the store does not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// It cannot be opened.
-    #[error("the store {path} cannot be opened: {source}; check the path and its permissions")]
-    Open {
-        /// The file.
-        path: String,
-        /// What the database said.
-        source: Box<sqlx::Error>,
-    },
-    /// Its tables cannot be brought up to date.
-    #[error("the store {path} cannot be brought up to date: {source}")]
-    Migrate {
-        /// The file.
-        path: String,
-        /// What the database said.
-        source: Box<sqlx::migrate::MigrateError>,
-    },
-    /// It cannot be reached.
-    #[error("the store cannot be reached: {0}")]
-    Unreachable(Box<sqlx::Error>),
-    /// It did not answer in time.
-    #[error("the store did not answer in {} ms", OPERATION_TIMEOUT.as_millis())]
-    Slow,
-    /// It holds what is not valid.
-    #[error("the store's {0} is not valid")]
-    Corrupt(&'static str),
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(e: sqlx::Error) -> Self {
-        StoreError::Unreachable(Box::new(e))
-    }
-}
-
-/// The store.
+/// The store. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    inner: Arc<Inner>,
 }
 
+#[derive(Debug)]
+struct Inner {
+    location: StoreLocation,
+    connections: Arc<Connections>,
+    presence: Presence,
+    /// Who we are, once it is known: whose row is written to try the store.
+    server: OnceLock<ServerName>,
+    /// The corrupt rows that the log has.
+    told: Mutex<BTreeSet<Corrupt>>,
+}
+
+type Statement<'q> = Query<'q, Any, AnyArguments>;
+
 impl Store {
-    /// Opens the store, which is made if it is not there.
-    pub async fn open(location: &StoreLocation) -> Result<Self, StoreError> {
-        let StoreLocation::Sqlite(path) = location else {
-            return Err(StoreError::Corrupt("location"));
-        };
-        // Servers that start together on a new file get into each other's way
-        // while it is made; the second look finds it done.
-        for _ in 0..OPEN_ATTEMPTS {
-            if let Ok(store) = Store::open_once(path).await {
-                return Ok(store);
-            }
-            tokio::time::sleep(OPEN_PAUSE).await;
-        }
-        Store::open_once(path).await
-    }
-
-    async fn open_once(path: &Path) -> Result<Self, StoreError> {
-        let name = || path.display().to_string();
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // With WAL a crash of the host may lose the last writes but spoils
-            // nothing; FULL keeps an epoch that was announced.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(OPERATION_TIMEOUT)
-            .connect_with(options)
-            .await
-            .map_err(|e| StoreError::Open { path: name(), source: Box::new(e) })?;
-        sqlx::migrate!("./migrations")
-            .run(&pool)
-            .await
-            .map_err(|e| StoreError::Migrate { path: name(), source: Box::new(e) })?;
-        Ok(Store { pool })
-    }
-
     /// A boot number for this start: higher than all before, and not lower
     /// than the clock, so that it grows even after a lost disk.
     pub async fn next_boot(&self, server: &ServerName, now_ms: u64) -> Result<u64, StoreError> {
-        in_time(async {
-            let row = sqlx::query(
-                "INSERT INTO boots (server, boot) VALUES (?1, ?2)
-                 ON CONFLICT (server) DO UPDATE SET boot = max(boot + 1, excluded.boot)
-                 RETURNING boot",
-            )
-            .bind(server.as_str())
-            .bind(number(now_ms))
-            .fetch_one(&self.pool)
-            .await?;
-            Ok(row.get::<i64, _>(0) as u64)
-        })
-        .await
+        let query = sqlx::query(
+            "INSERT INTO boots (server, boot, tried_ms) VALUES ($1, $2, $2)
+             ON CONFLICT (server) DO UPDATE SET boot = CASE
+                 WHEN boots.boot + 1 > excluded.boot THEN boots.boot + 1
+                 ELSE excluded.boot END
+             RETURNING boot",
+        )
+        .bind(server.as_str().to_owned())
+        .bind(number(now_ms));
+        let boot = self.returning(query).await?;
+        // The first name stays.
+        let _ = self.inner.server.set(server.clone());
+        Ok(boot.unwrap_or(now_ms))
     }
 
-    /// The token's live session.
-    pub async fn session_of(&self, token: &Token) -> Result<Option<SessionRow>, StoreError> {
-        in_time(async {
-            sqlx::query("SELECT * FROM sessions WHERE token = ?1 AND state = 'live'")
-                .bind(token.as_str())
-                .fetch_optional(&self.pool)
-                .await?
-                .map(|row| SessionRow::read(&row))
-                .transpose()
-        })
-        .await
-    }
-
-    /// The session with this id, whatever its state.
-    pub async fn session(&self, id: SessionId) -> Result<Option<SessionRow>, StoreError> {
-        in_time(async {
-            sqlx::query("SELECT * FROM sessions WHERE id = ?1")
-                .bind(id.to_string())
-                .fetch_optional(&self.pool)
-                .await?
-                .map(|row| SessionRow::read(&row))
-                .transpose()
-        })
-        .await
-    }
-
-    /// Notes a new session, if its token has no live one; else gives that.
-    pub async fn create(
-        &self,
-        row: &SessionRow,
-        now_ms: u64,
-    ) -> Result<Result<(), SessionRow>, StoreError> {
-        let made = in_time(async {
-            let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-            sqlx::query(
-                "INSERT INTO tokens (token, first_seen_ms, last_seen_ms) VALUES (?1, ?2, ?2)
-                 ON CONFLICT (token) DO UPDATE SET last_seen_ms = excluded.last_seen_ms",
-            )
-            .bind(row.token.as_str())
-            .bind(number(now_ms))
-            .execute(&mut *transaction)
-            .await?;
-            let made = sqlx::query(
-                "INSERT INTO sessions (id, token, owner, endpoint, epoch, connection, home,
-                     desktop, size, state, created_ms, connected_ms, changed_ms)
-                 VALUES (?1, ?2, ?3, NULL, ?4, ?5, ?6, ?7, ?8, 'live', ?9, ?9, ?9)
-                 ON CONFLICT DO NOTHING",
-            )
-            .bind(row.id.to_string())
-            .bind(row.token.as_str())
-            .bind(row.owner.as_str())
-            .bind(number(row.epoch.0))
-            .bind(number(row.connection))
-            .bind(&row.home)
-            .bind(row.desktop_json())
-            .bind(row.size.to_string())
-            .bind(number(now_ms))
-            .execute(&mut *transaction)
-            .await?;
-            transaction.commit().await?;
-            Ok(made.rows_affected() == 1)
-        })
-        .await?;
-        if made {
-            return Ok(Ok(()));
-        }
-        match self.session_of(&row.token).await? {
-            Some(found) => Ok(Err(found)),
-            // The id is taken by a session that has ended, or the live one
-            // ended just now.
-            None => Err(StoreError::Corrupt("session id")),
-        }
-    }
-
-    /// Counts a connection to the session and gives the count; `None` if the
-    /// store does not know this epoch of it as live.
-    pub async fn connect(
-        &self,
-        id: SessionId,
-        epoch: Epoch,
-        now_ms: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        in_time(async {
-            let row = sqlx::query(
-                "UPDATE sessions SET connection = connection + 1, connected_ms = ?3,
-                     changed_ms = ?3
-                 WHERE id = ?1 AND epoch = ?2 AND state = 'live' RETURNING connection",
-            )
-            .bind(id.to_string())
-            .bind(number(epoch.0))
-            .bind(number(now_ms))
-            .fetch_optional(&self.pool)
-            .await?;
-            Ok(row.map(|row| row.get::<i64, _>(0) as u64))
-        })
-        .await
-    }
-
-    /// Takes the session over from the epoch `from`: makes `owner` its host
-    /// and its epoch one higher. Gives its count of connections, with one
-    /// more if `count`; `None` if somebody was faster.
-    pub async fn take_over(
-        &self,
-        id: SessionId,
-        from: Epoch,
-        owner: &ServerName,
-        count: bool,
-        now_ms: u64,
-    ) -> Result<Option<u64>, StoreError> {
-        in_time(async {
-            let row = sqlx::query(
-                "UPDATE sessions SET epoch = epoch + 1, owner = ?3, endpoint = NULL,
-                     connection = connection + ?4, connected_ms = ?5, changed_ms = ?5
-                 WHERE id = ?1 AND epoch = ?2 AND state = 'live' RETURNING connection",
-            )
-            .bind(id.to_string())
-            .bind(number(from.0))
-            .bind(owner.as_str())
-            .bind(i64::from(count))
-            .bind(number(now_ms))
-            .fetch_optional(&self.pool)
-            .await?;
-            Ok(row.map(|row| row.get::<i64, _>(0) as u64))
-        })
-        .await
-    }
-
-    /// Notes where the session's display link is, or that it is lost; false
-    /// if this epoch of it is not the server's.
-    pub async fn set_endpoint(
-        &self,
-        id: SessionId,
-        epoch: Epoch,
-        owner: &ServerName,
-        endpoint: Option<SocketAddrV4>,
-        now_ms: u64,
-    ) -> Result<bool, StoreError> {
-        in_time(async {
-            let done = sqlx::query(
-                "UPDATE sessions SET endpoint = ?4, changed_ms = ?5
-                 WHERE id = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'live'",
-            )
-            .bind(id.to_string())
-            .bind(number(epoch.0))
-            .bind(owner.as_str())
-            .bind(endpoint.map(|endpoint| endpoint.to_string()))
-            .bind(number(now_ms))
-            .execute(&self.pool)
-            .await?;
-            Ok(done.rows_affected() == 1)
-        })
-        .await
-    }
-
-    /// Notes that the session is over; false if this epoch of it is not the
-    /// server's.
-    pub async fn end(
-        &self,
-        id: SessionId,
-        epoch: Epoch,
-        owner: &ServerName,
-        now_ms: u64,
-    ) -> Result<bool, StoreError> {
-        in_time(async {
-            let done = sqlx::query(
-                "UPDATE sessions SET state = 'ended', endpoint = NULL, changed_ms = ?4
-                 WHERE id = ?1 AND epoch = ?2 AND owner = ?3 AND state = 'live'",
-            )
-            .bind(id.to_string())
-            .bind(number(epoch.0))
-            .bind(owner.as_str())
-            .bind(number(now_ms))
-            .execute(&self.pool)
-            .await?;
-            Ok(done.rows_affected() == 1)
-        })
-        .await
+    /// Why and since when the store is away, if it is; of its reading and
+    /// writing, or of its writing alone. While it is away it is looked for
+    /// every second.
+    pub fn health(&self) -> Option<Absence> {
+        self.inner.presence.absence()
     }
 
     /// Closes the store, after what was begun.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.inner.connections.close().await;
+    }
+
+    /// Tries whether the store can be used, and notes what comes of it.
+    async fn try_out(&self, now_ms: u64) -> Result<(), StoreError> {
+        match self.inner.server.get() {
+            Some(server) => {
+                let query = sqlx::query("UPDATE boots SET tried_ms = $2 WHERE server = $1");
+                let query = query.bind(server.as_str().to_owned()).bind(number(now_ms));
+                self.write(query).await.map(|_| ())
+            }
+            None => self.read(sqlx::query("SELECT 1 FROM boots LIMIT 1")).await.map(|_| ()),
+        }
+    }
+
+    /// What a query finds.
+    async fn read(&self, query: Statement<'_>) -> Result<Vec<AnyRow>, StoreError> {
+        self.in_time(Access::Read, async {
+            let mut lease = self.lease().await?;
+            let rows = query.fetch_all(&mut *lease).await?;
+            lease.give_back();
+            Ok(rows)
+        })
+        .await
+    }
+
+    /// Changes one row, or none: true if it did.
+    async fn write(&self, query: Statement<'_>) -> Result<bool, StoreError> {
+        self.in_time(Access::Write, async {
+            let mut lease = self.lease().await?;
+            let done = query.execute(&mut *lease).await?;
+            lease.give_back();
+            Ok(done.rows_affected() == 1)
+        })
+        .await
+    }
+
+    /// Changes one row, or none; gives the number that it returns.
+    async fn returning(&self, query: Statement<'_>) -> Result<Option<u64>, StoreError> {
+        self.in_time(Access::Write, async {
+            let mut lease = self.lease().await?;
+            let rows = query.fetch_all(&mut *lease).await?;
+            lease.give_back();
+            first_number(&rows)
+        })
+        .await
+    }
+
+    async fn lease(&self) -> Result<Lease, Fault> {
+        self.inner.connections.lease().await
+    }
+
+    /// Does it in the time that there is, and notes how the store is.
+    async fn in_time<T>(
+        &self,
+        access: Access,
+        operation: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, StoreError> {
+        let Inner { location, connections, presence, .. } = &*self.inner;
+        let limit = presence.absence().map_or(OPERATION_TIMEOUT, |_| AWAY_TIMEOUT);
+        let result = timeout(limit, operation).await.unwrap_or(Err(Fault::Slow));
+        match result.map_err(|fault| fault.of(location)) {
+            Ok(done) => {
+                presence.succeeded(location, access);
+                Ok(done)
+            }
+            Err(StoreError::Away { store, why }) => {
+                connections.throw_away();
+                presence.failed(location, access, why.clone());
+                Err(StoreError::Away { store, why })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Those rows that are valid; the others are told of.
+    fn valid<T>(&self, rows: &[AnyRow], read: impl Fn(&AnyRow) -> Result<T, Corrupt>) -> Vec<T> {
+        let rows = rows.iter().map(read);
+        rows.filter_map(|row| row.map_err(|corrupt| self.tell(corrupt)).ok()).collect()
+    }
+
+    /// One row, which has to be valid.
+    fn one<T>(
+        &self,
+        rows: &[AnyRow],
+        read: impl Fn(&AnyRow) -> Result<T, Corrupt>,
+    ) -> Result<Option<T>, StoreError> {
+        let row = rows.first().map(read).transpose();
+        row.map_err(|corrupt| Fault::Corrupt(corrupt).of(&self.inner.location))
+    }
+
+    fn tell(&self, corrupt: Corrupt) {
+        let mut told = self.inner.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < TOLD_MAX && told.insert(corrupt.clone()) {
+            let error = Fault::Corrupt(corrupt).of(&self.inner.location);
+            tracing::error!("{error}; until then it is left out");
+        }
     }
 }
 
-async fn in_time<T>(
-    operation: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    tokio::time::timeout(OPERATION_TIMEOUT, operation).await.unwrap_or(Err(StoreError::Slow))
+/// The number in the first row, if there is one.
+fn first_number(rows: &[AnyRow]) -> Result<Option<u64>, Fault> {
+    let number = rows.first().map(|row| row.try_get::<i64, _>(0)).transpose()?;
+    Ok(number.map(|number| u64::try_from(number).unwrap_or_default()))
 }
 
-/// SQLite's integers are signed; ours never come near their end.
+/// The databases' integers are signed; ours never come near their end.
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-#[cfg(test)]
-mod tests;
+/// Text that a person or another program chose. PostgreSQL knows no NUL in a
+/// text.
+fn text(text: &str) -> String {
+    text.replace('\0', "")
+}
