@@ -179,6 +179,12 @@ impl<'a> Dtu<'a> {
         self.type_text(Keyboard::Us, &format!("{line}\n"))
     }
 
+    /// Presses one of the DTU's own hot keys (Ctrl+Alt+Shift and this letter).
+    pub fn hot_key(&self, letter: u8) -> Result<()> {
+        self.focus()?;
+        self.screen.hot_key(letter)
+    }
+
     /// A word as its session's terminals draw it.
     pub fn word(&self, text: &str) -> Result<Word> {
         Word::drawn(self.screen.connection(), self.font, text)
@@ -302,8 +308,7 @@ impl<'a> Dtu<'a> {
 
     /// Closes it with its hot key.
     pub fn quit(&mut self) -> Result<()> {
-        self.focus()?;
-        self.screen.hot_key(crate::keys::Q)?;
+        self.hot_key(crate::keys::Q)?;
         let status = self.process.wait_end(Duration::from_secs(10))?;
         if !status.success() {
             bail!("the DTU ended with {status}:\n{}", self.process.log_text());

@@ -114,6 +114,6 @@ fn after_a_split_the_older_copy_is_attached_no_more() -> Result<()> {
     let shown = second.events.all()?.into_iter().filter(|event| event.name == "first_frame");
     let epochs: Vec<_> = shown.filter_map(|event| event.number("epoch")).collect();
     ensure!(epochs.is_sorted(), "an older copy was shown after a newer one: {epochs:?}");
-    site.host(&old)?.wait_log("stale")?;
+    site.host(&old)?.wait_log("is frozen, until its user decides")?;
     site.passed()
 }

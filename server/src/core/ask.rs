@@ -138,7 +138,8 @@ impl ServerCore {
     pub(super) fn judged(&mut self, copy: CopyId, answer: StoreAnswer) -> Result<Confirmed, Down> {
         let Ok(row) = row_of(answer) else { return self.unanswered(copy) };
         self.compare_epochs(copy, row.as_deref());
-        if row.as_ref().is_some_and(|row| row.ended && row.epoch == copy.1) {
+        let here = self.table.get(copy.0, copy.1).is_some();
+        if here && row.as_ref().is_some_and(|row| row.ended && row.epoch == copy.1) {
             self.end_copy(copy, "This session was ended.");
         }
         let confirmed = judge(row.as_deref(), copy.1);

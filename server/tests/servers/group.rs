@@ -110,7 +110,7 @@ pub async fn a_stale_copy_is_left_running_and_nobody_gets_it() {
     // It goes on, with the older copy.
     servers[0].signal_sessions(Signal::CONT);
     servers[0].start().await;
-    assert!(servers[0].log().contains("stale"), "{}", servers[0].log());
+    assert!(servers[0].log().contains("is frozen"), "{}", servers[0].log());
     let mut link = dtu.link(&servers[0]).await;
     let sent = link.insert(insert(2, ADA)).await;
     let ToDtu::Redirect(redirect) = sent else { panic!("not sent on: {sent:?}") };
