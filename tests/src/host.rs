@@ -235,7 +235,9 @@ impl Host {
         if !sessions.exists() {
             return Ok(Vec::new());
         }
-        Ok(std::fs::read_dir(sessions)?.flatten().map(|entry| entry.path()).collect())
+        // An X server that waits for a session has no socket yet.
+        let paths = std::fs::read_dir(sessions)?.flatten().map(|entry| entry.path());
+        Ok(paths.filter(|path| path.join("keeper.sock").exists()).collect())
     }
 
     /// The X server of its only session, as soon as it is there.

@@ -111,9 +111,9 @@ wire_struct! {
 }
 
 impl ServiceStatus {
-    /// True if it runs, or is wanted to run.
+    /// True if it runs, or is about to.
     pub fn is_wanted(&self) -> bool {
-        self.state != ServiceState::Stopped
+        self.required || matches!(self.state, ServiceState::Starting | ServiceState::Running)
     }
 }
 

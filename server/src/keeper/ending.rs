@@ -1,7 +1,7 @@
 //! That nothing of a session stays behind: its processes are found by the
 //! variable that all of them inherit.
 
-use super::desktop_command::SESSION_VARIABLE;
+use super::program::SESSION_VARIABLE;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -50,7 +50,8 @@ pub async fn kill_marked(mark: &str) {
     }
 }
 
-fn marked_processes(wanted: &[u8]) -> Vec<Pid> {
+/// Every process but our own that has this in its environment.
+pub fn marked_processes(wanted: &[u8]) -> Vec<Pid> {
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let own = rustix::process::getpid();
     processes

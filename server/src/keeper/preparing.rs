@@ -1,8 +1,10 @@
 //! What is up before anybody hears of the session: its port, its X server, and
 //! a worker that does not listen. A start that is held stops here until the
-//! server wants the session.
+//! server wants the session; a warm one has a port and an X server, and waits to
+//! be told which session it is.
 
-use super::desktop_command::session_mark;
+use super::output::Tail;
+use super::program::mark_of;
 use super::protocol::{Attachment, WorkerStart};
 use super::random::random;
 use super::shell::Signals;
@@ -11,9 +13,10 @@ use super::worker_process::Worker;
 use super::x_server::{self, XServer};
 use crate::desktop::{DesktopError, Display, layout, size};
 use afterglow_link::quic::{LinkError, bind_udp};
-use afterglow_wire::local::{SessionSpec, Started};
+use afterglow_wire::local::{SessionSpec, Started, WarmSpec};
 use std::net::{SocketAddrV4, UdpSocket};
 use std::path::Path;
+use tokio::process::Child;
 
 /// What nothing of the user's is needed for.
 #[derive(Debug)]
@@ -49,21 +52,85 @@ impl From<GivenUp> for NotStarted {
     }
 }
 
+/// An X server that starts or waits, with the port that goes with it.
+#[derive(Debug)]
+pub struct Begun {
+    udp: UdpSocket,
+    port: u16,
+    process: Child,
+    said: Tail,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Starting(x_server::Starting),
+    Ready(Display),
+}
+
+impl Stage {
+    async fn ready(self) -> Result<Display, String> {
+        match self {
+            Stage::Starting(starting) => starting.ready().await,
+            Stage::Ready(display) => Ok(display),
+        }
+    }
+}
+
+/// Binds the first free port, and starts the X server.
+pub fn begin(warm: &WarmSpec) -> Result<Begun, String> {
+    let udp = bind_display_port(warm.listen, warm.port_last)?;
+    let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
+    let dir = Path::new(&warm.runtime_dir);
+    let (process, said, starting) = x_server::spawn(dir, warm.size_max, &mark_of(dir))?;
+    Ok(Begun { udp, port, process, said, stage: Stage::Starting(starting) })
+}
+
+/// Waits, with an X server that is up, for the session that it is for. If that
+/// comes to nothing no process is left.
+pub async fn wait_warm(
+    begun: Begun,
+    signals: &mut Signals,
+) -> Result<(Begun, SessionSpec), NotStarted> {
+    let Begun { udp, port, mut process, said, stage } = begun;
+    let order = start_link::read_order();
+    let waited = async {
+        let display = stage.ready().await?;
+        let told = start_link::report(&Started::Prepared);
+        told.map_err(|error| GivenUp::ServerGone(format!("{error:#}")))?;
+        Ok::<_, NotStarted>((display, start_link::identity(order).await?))
+    };
+    let waited = tokio::select! {
+        biased;
+        waited = waited => waited,
+        status = process.wait() => Err(x_server::died(status, &said).into()),
+        () = signals.end() => Err(GivenUp::Discarded.into()),
+    };
+    match waited {
+        Ok((display, spec)) => {
+            let stage = Stage::Ready(display);
+            Ok((Begun { udp, port, process, said, stage }, spec))
+        }
+        Err(why) => {
+            x_server::end(&mut process).await;
+            Err(why)
+        }
+    }
+}
+
 /// Prepares the session and waits until it is wanted. If that comes to nothing
 /// no process is left.
 pub async fn prepare(
     spec: &SessionSpec,
+    begun: Begun,
     order: Option<Order>,
     signals: &mut Signals,
 ) -> Result<Prepared, NotStarted> {
-    let udp = bind_display_port(spec)?;
-    let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
-    let reset_key = random()?;
+    let Begun { udp, port, mut process, said, stage } = begun;
     let mut worker = Worker::new(udp);
-    let dir = Path::new(&spec.runtime_dir);
-    let (mut process, said, starting) = x_server::spawn(dir, spec.size_max, &session_mark(spec))?;
     let prepared = async {
-        let display = starting.ready().await?;
+        let reset_key = random()?;
+        let display = stage.ready().await?;
         // It takes longer than the rest, and knows what to do with a screen
         // that changes.
         worker.start(worker_start(spec, &display, reset_key, None)).await;
@@ -72,7 +139,7 @@ pub async fn prepare(
             let told = start_link::report(&Started::Prepared);
             told.map_err(|error| GivenUp::ServerGone(format!("{error:#}")))?;
         }
-        Ok::<_, NotStarted>(display)
+        Ok::<_, NotStarted>((display, reset_key))
     };
     // At the same time, for the order may come at any time, and a start that
     // is given up has not to be prepared first.
@@ -85,7 +152,7 @@ pub async fn prepare(
         () = signals.end() => Err("the session was ended on its host".to_owned().into()),
     };
     match display {
-        Ok(display) => {
+        Ok((display, reset_key)) => {
             let x_server = XServer { display, process, said };
             Ok(Prepared { port, x_server, worker, reset_key })
         }
@@ -108,10 +175,10 @@ pub fn worker_start(
 }
 
 /// The first free port of the range.
-fn bind_display_port(spec: &SessionSpec) -> Result<UdpSocket, String> {
-    let first = spec.listen.port();
-    for port in first..=spec.port_last.max(first) {
-        match bind_udp(SocketAddrV4::new(*spec.listen.ip(), port)) {
+fn bind_display_port(listen: SocketAddrV4, port_last: u16) -> Result<UdpSocket, String> {
+    let first = listen.port();
+    for port in first..=port_last.max(first) {
+        match bind_udp(SocketAddrV4::new(*listen.ip(), port)) {
             Ok(socket) => return Ok(socket),
             Err(LinkError::Bind { source, .. })
                 if source.kind() == std::io::ErrorKind::AddrInUse => {}
@@ -121,7 +188,7 @@ fn bind_display_port(spec: &SessionSpec) -> Result<UdpSocket, String> {
     Err(format!(
         "no UDP port from {first} to {} is free for the session: end other sessions, or widen \
          `session_ports` in the server's configuration",
-        spec.port_last
+        port_last
     ))
 }
 

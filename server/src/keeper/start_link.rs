@@ -2,7 +2,7 @@
 //! until the session runs by itself.
 
 use afterglow_wire::codec::Message;
-use afterglow_wire::local::{SessionSpec, StartOrder, Started};
+use afterglow_wire::local::{KeeperStart, SessionSpec, StartOrder, Started};
 use anyhow::{Context as _, bail};
 use std::io::{Read, Write as _};
 use std::mem::ManuallyDrop;
@@ -31,8 +31,8 @@ pub enum GivenUp {
 /// The way on which the order about a held start comes.
 pub type Order = oneshot::Receiver<Result<StartOrder, String>>;
 
-/// Reads the session's description.
-pub fn read_spec() -> anyhow::Result<SessionSpec> {
+/// Reads what is to be started.
+pub fn read_start() -> anyhow::Result<KeeperStart> {
     read_message(&mut std::io::stdin().lock())
 }
 
@@ -70,6 +70,17 @@ pub async fn wanted(order: Option<Order>, limit: Duration) -> Result<(), GivenUp
         Ok(Ok(Err(why))) => Err(GivenUp::ServerGone(why)),
         Ok(Err(_)) => Err(GivenUp::ServerGone("nobody reads what it says".into())),
         Err(_) => Err(GivenUp::TooLong(limit)),
+    }
+}
+
+/// Waits until a warm keeper is told which session it is, however long that
+/// takes.
+pub async fn identity(order: Order) -> Result<SessionSpec, GivenUp> {
+    match order.await {
+        Ok(Ok(StartOrder::Be(spec))) => Ok(*spec),
+        Ok(Ok(StartOrder::Go | StartOrder::Discard)) => Err(GivenUp::Discarded),
+        Ok(Err(why)) => Err(GivenUp::ServerGone(why)),
+        Err(_) => Err(GivenUp::ServerGone("nobody reads what it says".into())),
     }
 }
 

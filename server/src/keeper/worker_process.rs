@@ -2,7 +2,7 @@
 //! dies.
 
 use super::protocol::{FromWorker, ToWorker, WorkerStart};
-use super::restarts::Restarts;
+use super::restarts::{Restarts, WAIT_MAX, WELL_AFTER};
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
@@ -12,6 +12,8 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
+/// So many that die young in a row are told of.
+const TROUBLE_AFTER: u32 = 3;
 /// A worker that does not take what it is told within this time hangs.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -113,12 +115,27 @@ impl Worker {
         tracing::warn!(
             "the session's worker died after {lived:.1?} ({status}); the next starts in {wait:?}"
         );
-        if self.restarts.died_young() == 5 {
-            tracing::error!(
-                "the session's worker dies again and again: the session has no picture"
-            );
-        }
         WorkerEvent::Died
+    }
+
+    /// What the user should know of workers that die one after the other;
+    /// `None` while one is well, or died but once or twice.
+    pub fn trouble(&self) -> Option<String> {
+        let times = self.restarts.died_young();
+        let well = self.running.as_ref().is_some_and(|now| now.started.elapsed() >= WELL_AFTER);
+        (times >= TROUBLE_AFTER && !well).then(|| {
+            format!(
+                "What shows your session failed {times} times in a row and is started again, at \
+                 most every {} s. Your programs keep running. Tell the administrator.",
+                WAIT_MAX.as_secs()
+            )
+        })
+    }
+
+    /// When [`Worker::trouble`] may be over.
+    pub fn well_at(&self) -> Option<Instant> {
+        let now = self.running.as_ref().filter(|_| self.restarts.died_young() >= TROUBLE_AFTER)?;
+        Some(now.started + WELL_AFTER).filter(|at| *at > Instant::now())
     }
 
     /// Ends it.

@@ -1,8 +1,8 @@
 //! Xvfb and its cookie.
 
-use super::desktop_command::SESSION_VARIABLE;
 use super::ending;
 use super::output::{self, Tail};
+use super::program::SESSION_VARIABLE;
 use super::random::random;
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;

@@ -1,16 +1,17 @@
 //! The sessions on this host, by the sockets of their keepers: found when the
 //! server starts, followed while it runs.
 
-use super::{Shared, lock};
+use super::{Shared, clock, lock};
 use crate::core::Event;
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
-use afterglow_wire::ids::{Epoch, SessionId};
-use afterglow_wire::local::{FromKeeper, Status, ToKeeper};
+use afterglow_wire::ids::{Epoch, SessionId, hex};
+use afterglow_wire::local::{Become, Der, FromKeeper, Status, ToKeeper};
+use afterglow_wire::trust::Role;
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,14 +33,30 @@ const QUEUE_MAX: usize = 64;
 const AGAIN_MAX: u32 = 4;
 const AGAIN_PAUSE: Duration = Duration::from_millis(250);
 
-/// The way to a keeper.
+/// The way to a keeper, and its session's directory.
 #[derive(Debug, Clone)]
-pub struct KeeperEntry(mpsc::Sender<ToKeeper>);
+pub struct KeeperEntry {
+    sender: mpsc::Sender<ToKeeper>,
+    dir: PathBuf,
+}
+
+/// Lets an older copy go on as this new session.
+pub fn adopt(shared: &Shared, copy: Copy, becomes: SessionId) {
+    let (session, epoch) = (becomes, Epoch::FIRST);
+    let credentials = match shared.authority.issue(&Role::Session { id: session, epoch }) {
+        Ok(credentials) => credentials,
+        Err(e) => return tracing::error!("no certificate for a session: {e}"),
+    };
+    let certificate = credentials.chain.first().map(|c| c.to_vec()).unwrap_or_default();
+    let certificate_key = credentials.key.secret_pkcs8_der().to_vec();
+    let (certificate, certificate_key) = (Der(certificate.into()), Der(certificate_key.into()));
+    tell(shared, copy, Become { session, epoch, certificate, certificate_key }.into());
+}
 
 /// Tells a keeper something; lost if it takes nothing.
 pub fn tell(shared: &Shared, copy: (SessionId, Epoch), message: ToKeeper) {
-    if let Some(KeeperEntry(sender)) = lock(&shared.keepers).get(&copy)
-        && sender.try_send(message).is_err()
+    if let Some(entry) = lock(&shared.keepers).get(&copy)
+        && entry.sender.try_send(message).is_err()
     {
         tracing::warn!("the keeper of session {:?} epoch {} takes no messages", copy.0, copy.1);
     }
@@ -54,9 +71,12 @@ pub enum Expect {
     Found,
 }
 
-/// The directory of one copy of a session.
-pub fn session_dir(runtime_dir: &Path, id: SessionId, epoch: Epoch) -> PathBuf {
-    sessions_dir(runtime_dir).join(format!("{id}.{epoch}"))
+/// A directory for a session that is about to start. Its name says nothing:
+/// which session is in it, its keeper tells.
+pub fn new_session_dir(runtime_dir: &Path) -> std::io::Result<PathBuf> {
+    let dir = sessions_dir(runtime_dir).join(hex(&clock::random::<8>()));
+    std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
+    Ok(dir)
 }
 
 fn sessions_dir(runtime_dir: &Path) -> PathBuf {
@@ -94,12 +114,15 @@ pub async fn find(shared: &Arc<Shared>) {
     };
     let mut looks = tokio::task::JoinSet::new();
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some((id, epoch)) = name.to_str().and_then(parse_name) else { continue };
-        let starts = lock(&shared.starts).contains_key(&(id, epoch));
-        let known = starts || lock(&shared.keepers).contains_key(&(id, epoch));
+        let path = entry.path();
+        if !is_session_dir(&path) {
+            // Not ours, or no directory: it is left alone.
+            continue;
+        }
+        let starts = lock(&shared.starting_dirs).contains(&path);
+        let known = starts || lock(&shared.keepers).values().any(|known| known.dir == path);
         if !known {
-            let (shared, path) = (shared.clone(), entry.path());
+            let shared = shared.clone();
             looks.spawn(async move { look(&shared, &path).await });
         }
     }
@@ -114,9 +137,13 @@ pub async fn keep_finding(shared: Arc<Shared>) {
     }
 }
 
-fn parse_name(name: &str) -> Option<(SessionId, Epoch)> {
-    let (id, epoch) = name.split_once('.')?;
-    Some((id.parse().ok()?, Epoch(epoch.parse().ok()?)))
+/// True if it is a directory of ours, by its name, its owner and its kind.
+fn is_session_dir(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let named = name.len() == 16 && name.bytes().all(|b| b.is_ascii_hexdigit());
+    let us = rustix::process::geteuid().as_raw();
+    let found = std::fs::symlink_metadata(path);
+    named && found.is_ok_and(|found| found.is_dir() && found.uid() == us)
 }
 
 async fn look(shared: &Arc<Shared>, dir: &Path) {
@@ -154,13 +181,9 @@ pub async fn connect(
         Some(FromKeeper::Status(status)) => status,
         _ => return Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
     };
-    let names = Some((status.session, status.epoch));
-    if dir.file_name().and_then(|name| name.to_str()).and_then(parse_name) != names {
-        let text = "it speaks for a session that does not belong into its directory";
-        return Err(std::io::Error::other(text).into());
-    }
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    lock(&shared.keepers).insert((status.session, status.epoch), KeeperEntry(sender));
+    lock(&shared.keepers)
+        .insert((status.session, status.epoch), KeeperEntry { sender, dir: dir.to_owned() });
     shared
         .tell(match expect {
             Expect::Started => Event::KeeperStatus(status.clone()),
@@ -196,6 +219,9 @@ async fn open(dir: &Path) -> std::io::Result<(KeeperReader, KeeperWriter)> {
     Ok((MessageReader::new(read), MessageWriter::new(write)))
 }
 
+/// One copy of a session.
+type Copy = (SessionId, Epoch);
+
 /// How following a keeper came to an end.
 enum Over {
     /// The session is over; why, for the user.
@@ -212,17 +238,17 @@ async fn follow(
     mut writer: KeeperWriter,
     mut queue: mpsc::Receiver<ToKeeper>,
 ) {
-    let (id, epoch) = (status.session, status.epoch);
+    let mut copy = (status.session, status.epoch);
     loop {
-        let over = converse(&shared, &mut reader, &mut writer, &mut queue).await;
+        let over = converse(&shared, &mut copy, (&mut reader, &mut writer), &mut queue).await;
         if let Over::Ended(text) = over {
-            return ended(&shared, id, epoch, text, true).await;
+            return ended(&shared, copy, text, true).await;
         }
         let Some(again) = open_again(&dir).await else { break };
         (reader, writer) = again;
     }
     let text = "The session ended unexpectedly; insert again to start it anew.".to_owned();
-    ended(&shared, id, epoch, text, false).await;
+    ended(&shared, copy, text, false).await;
 }
 
 async fn open_again(dir: &Path) -> Option<(KeeperReader, KeeperWriter)> {
@@ -237,14 +263,17 @@ async fn open_again(dir: &Path) -> Option<(KeeperReader, KeeperWriter)> {
 
 async fn converse(
     shared: &Shared,
-    reader: &mut KeeperReader,
-    writer: &mut KeeperWriter,
+    copy: &mut Copy,
+    (reader, writer): (&mut KeeperReader, &mut KeeperWriter),
     queue: &mut mpsc::Receiver<ToKeeper>,
 ) -> Over {
     loop {
         tokio::select! {
             message = reader.next() => match message {
-                Ok(Some(FromKeeper::Status(status))) => shared.tell(Event::KeeperStatus(status)).await,
+                Ok(Some(FromKeeper::Status(status))) => {
+                    is_now(shared, copy, (status.session, status.epoch));
+                    shared.tell(Event::KeeperStatus(status)).await;
+                }
                 Ok(Some(FromKeeper::Ended(ended))) => return Over::Ended(ended.text),
                 Ok(Some(FromKeeper::Unknown(_))) => {}
                 Ok(None) => return Over::Broken,
@@ -262,13 +291,19 @@ async fn converse(
     }
 }
 
-async fn ended(
-    shared: &Arc<Shared>,
-    session: SessionId,
-    epoch: Epoch,
-    text: String,
-    by_itself: bool,
-) {
-    lock(&shared.keepers).remove(&(session, epoch));
+/// An older copy that goes on is another session from now on.
+fn is_now(shared: &Shared, copy: &mut Copy, now: Copy) {
+    if *copy != now {
+        let mut keepers = lock(&shared.keepers);
+        if let Some(entry) = keepers.remove(copy) {
+            keepers.insert(now, entry);
+        }
+        *copy = now;
+    }
+}
+
+async fn ended(shared: &Arc<Shared>, copy: Copy, text: String, by_itself: bool) {
+    let (session, epoch) = copy;
+    lock(&shared.keepers).remove(&copy);
     shared.tell(Event::KeeperEnded { session, epoch, text, by_itself }).await;
 }

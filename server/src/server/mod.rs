@@ -8,7 +8,8 @@
 //! | [`control`] | the control endpoint: who may open a link |
 //! | [`dtu_link`] | one DTU's link |
 //! | [`keepers`] | the sessions on this host |
-//! | [`start`] | the processes of a session that is started |
+//! | [`start`], [`keeper_process`] | a session that is started, and its keeper |
+//! | [`warm`] | X servers that wait for a session |
 //! | [`stored`] | the core's questions to the store |
 //! | [`probe`] | a session whose server is silent |
 //! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
@@ -21,11 +22,13 @@ pub mod driver;
 pub mod dtu_link;
 pub mod group_socket;
 pub mod host;
+pub mod keeper_process;
 pub mod keepers;
 pub mod peers;
 pub mod probe;
 pub mod start;
 pub mod stored;
+pub mod warm;
 
 use crate::admin::protocol::{Request, Response};
 use crate::auth::LinkId;
@@ -47,11 +50,11 @@ use complaints::Complaints;
 use driver::{Inbox, Query};
 use dtu_link::ToLink;
 use group_socket::GroupSocket;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,6 +97,12 @@ pub struct Shared {
     pub keepers: Mutex<HashMap<(SessionId, Epoch), keepers::KeeperEntry>>,
     /// The sessions that are being started.
     pub starts: Mutex<HashMap<(SessionId, Epoch), start::StartEntry>>,
+    /// The directories of sessions that are being started.
+    pub starting_dirs: Mutex<HashSet<PathBuf>>,
+    /// Keepers with an X server and no session yet.
+    pub warm: Mutex<Vec<keeper_process::Keeper>>,
+    /// Told when one of them was taken.
+    pub warm_taken: tokio::sync::Notify,
     /// Opens probes' connections.
     pub prober: quinn::Endpoint,
     /// What peers do wrong.
@@ -151,6 +160,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         driver,
         peers,
         tokio::spawn(keepers::keep_finding(shared.clone())),
+        tokio::spawn(warm::keep(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];
     say_ready(&shared)?;
@@ -162,6 +172,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for task in tasks {
         task.abort();
     }
+    let unused = std::mem::take(&mut *lock(&shared.warm));
+    drop(unused);
     endpoint.close(close::STOPPING.code.into(), close::STOPPING.reason.as_bytes());
     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
     let _ = tokio::time::timeout(GOODBYE, shared.store.close()).await;
@@ -245,6 +257,9 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
         links: Mutex::default(),
         keepers: Mutex::default(),
         starts: Mutex::default(),
+        starting_dirs: Mutex::default(),
+        warm: Mutex::default(),
+        warm_taken: Default::default(),
         prober: opening_endpoint()?,
         complaints: Mutex::default(),
         config,

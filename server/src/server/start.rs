@@ -1,26 +1,20 @@
-//! The processes of a session that is started: its directories, its keeper.
+//! A session's start: who waits for its order, its home, its keeper.
 //!
 //! A start may be made ready before it is wanted: then the keeper brings the X
 //! server up, touches nothing of the user's, and waits for its order.
 
-use super::{Shared, keepers, lock, private_dir};
+use super::keeper_process::Keeper;
+use super::{Shared, keepers, lock, private_dir, warm};
 use crate::core::{Event, Launch};
-use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_wire::ids::{Epoch, SessionId, Size};
-use afterglow_wire::local::{CommandLine, Der, SessionSpec, StartOrder, Started};
+use afterglow_wire::local::{CommandLine, Der, KeeperStart, SessionSpec, StartOrder};
 use afterglow_wire::trust::Role;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 
-/// How long a keeper has to bring its session up, once that is wanted.
-const START_TIME: Duration = Duration::from_secs(10);
-/// How long a keeper has to clear away what it made ready.
-const GIVE_UP_TIME: Duration = Duration::from_secs(5);
 /// How long a start is kept ready before it is given up.
 const READY_TIME: Duration = Duration::from_secs(30);
 
@@ -112,21 +106,12 @@ async fn perform(
     launch: &Launch,
     ordered: Option<oneshot::Receiver<StartOrder>>,
 ) -> Result<Option<u16>, String> {
-    let row = &launch.row;
-    let dir = keepers::session_dir(&shared.config.runtime_dir, row.id, row.epoch);
-    // The epoch is new, so what is there can only be a failed attempt's.
-    if let Err(e) = std::fs::remove_dir_all(&dir)
-        && e.kind() != std::io::ErrorKind::NotFound
-    {
-        return Err(format!("cannot clear the directory {}: {e}", dir.display()));
-    }
-    make(&dir)?;
     let hold = ordered.is_some();
-    let home = PathBuf::from(&row.home);
+    let home = PathBuf::from(&launch.row.home);
     if !hold {
         make(&home)?;
     }
-    let mut keeper = Keeper::spawn(shared, spec(shared, launch, &dir, hold)?, &dir).await?;
+    let mut keeper = begin(shared, launch, hold).await?;
     if let Some(ordered) = ordered {
         let order = tokio::time::timeout(READY_TIME, ordered).await;
         let Ok(Ok(StartOrder::Go)) = order else {
@@ -137,6 +122,7 @@ async fn perform(
     }
     let started = async {
         let port = keeper.go(hold).await?;
+        let dir = keeper.dir().to_owned();
         keepers::connect(shared, &dir, keepers::Expect::Started).await.map_err(|e| {
             format!("the session started, but its keeper does not answer at {}: {e}", dir.display())
         })?;
@@ -150,11 +136,34 @@ async fn perform(
     result
 }
 
+/// A keeper for the session: a warm one, if one waits.
+async fn begin(shared: &Arc<Shared>, launch: &Launch, hold: bool) -> Result<Keeper, String> {
+    if let Some(mut warm) = warm::take(shared) {
+        let dir = warm.dir().display().to_string();
+        match warm.be(spec(shared, launch, dir, hold)?).await {
+            Ok(()) => return Ok(warm),
+            Err(e) => {
+                tracing::warn!("a warm X server's keeper takes no session: {e}");
+                warm.give_up().await;
+            }
+        }
+    }
+    Keeper::spawn(shared, |dir| {
+        Ok(KeeperStart::Session(Box::new(spec(shared, launch, dir, hold)?)))
+    })
+    .await
+}
+
 fn make(path: &Path) -> Result<(), String> {
     private_dir(path).map_err(|e| format!("cannot make the directory {}: {e}", path.display()))
 }
 
-fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<SessionSpec, String> {
+fn spec(
+    shared: &Shared,
+    launch: &Launch,
+    runtime_dir: String,
+    hold: bool,
+) -> Result<SessionSpec, String> {
     let (config, row, screen) = (&shared.config, &launch.row, &launch.screen);
     let role = Role::Session { id: row.id, epoch: row.epoch };
     let credentials =
@@ -166,7 +175,7 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
         epoch: row.epoch,
         server: config.name.clone(),
         token: row.token.clone(),
-        runtime_dir: dir.display().to_string(),
+        runtime_dir,
         home_dir: row.home.clone(),
         desktop: CommandLine(row.desktop.clone()),
         size_max: config.size_max,
@@ -182,95 +191,4 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
         hold,
         services: launch.services.iter().cloned().collect(),
     })
-}
-
-/// A keeper that is being started, and its log.
-struct Keeper {
-    process: Option<Child>,
-    stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
-    log: PathBuf,
-}
-
-impl Keeper {
-    /// Starts the keeper and hands it the spec.
-    async fn spawn(shared: &Shared, spec: SessionSpec, dir: &Path) -> Result<Self, String> {
-        let program = shared.config.session_program.display();
-        let log = dir.join("keeper.log");
-        let log_file = std::fs::File::create(&log)
-            .map_err(|e| format!("cannot make the log {}: {e}", log.display()))?;
-        let mut process = tokio::process::Command::new(&shared.config.session_program)
-            .arg("keeper")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(log_file)
-            // A signal from our terminal is not for it.
-            .process_group(0)
-            .spawn()
-            .map_err(|e| format!("cannot run {program}: {e}; see session_program"))?;
-        let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
-        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
-            return Err(format!("{program} has no pipes"));
-        };
-        let mut writer = MessageWriter::<_, SessionSpec>::new(&mut stdin);
-        if let Err(e) = writer.send(spec).await {
-            return Err(format!("the session's keeper took no description: {e}"));
-        }
-        Ok(Keeper { process: Some(process), stdin: Some(stdin), stdout, log })
-    }
-
-    /// Lets it clear away what it started, and waits until it has.
-    async fn give_up(mut self) {
-        let Some(mut process) = self.process.take() else { return };
-        // Without an order its standard input closes, and that is one too;
-        // once it has its order a signal ends it.
-        self.stdin = None;
-        let pid = process.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-        if let Some(pid) = pid {
-            // It may have ended by itself already.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        }
-        if tokio::time::timeout(GIVE_UP_TIME, process.wait()).await.is_err() {
-            // It may have ended by itself just now.
-            let _ = process.kill().await;
-        }
-    }
-
-    /// Lets it go on, if it holds, and waits for its report.
-    async fn go(&mut self, holds: bool) -> Result<u16, String> {
-        let talk = async {
-            if let Some(stdin) = self.stdin.as_mut().filter(|_| holds) {
-                let mut writer = MessageWriter::<_, StartOrder>::new(stdin);
-                writer.send(StartOrder::Go).await.map_err(|e| e.to_string())?;
-            }
-            let mut reader = MessageReader::<_, Started>::new(&mut self.stdout);
-            loop {
-                match reader.next().await.map_err(|e| e.to_string())? {
-                    Some(Started::Prepared) => {}
-                    report => return Ok::<_, String>(report),
-                }
-            }
-        };
-        let report = tokio::time::timeout(START_TIME, talk).await;
-        let see = format!("see {}", self.log.display());
-        match report {
-            Ok(Ok(Some(Started::Ready { port }))) => Ok(port),
-            Ok(Ok(Some(Started::Failed { text }))) => Err(text),
-            Ok(Ok(_)) => Err(format!("the session's keeper ended before it was ready; {see}")),
-            Ok(Err(e)) => Err(format!("the session's keeper gave no report: {e}; {see}")),
-            Err(_) => {
-                Err(format!("the session was not ready in {} s; {see}", START_TIME.as_secs()))
-            }
-        }
-    }
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        // As long as we are here, we are its parent and have to hear of its
-        // end.
-        if let Some(mut process) = self.process.take() {
-            tokio::spawn(async move { process.wait().await });
-        }
-    }
 }

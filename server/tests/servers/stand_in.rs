@@ -13,7 +13,7 @@ use afterglow_wire::display::{
 };
 use afterglow_wire::ids::DtuId;
 use afterglow_wire::local::{
-    Ended, FromKeeper, SessionSpec, StartOrder, Started, Status, ToKeeper,
+    Ended, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status, ToKeeper,
 };
 use afterglow_wire::trust::TicketVerifier;
 use std::io::{Read, Write};
@@ -34,7 +34,8 @@ struct Session {
 
 pub fn main() -> ExitCode {
     let _ = rustix::process::setsid();
-    let spec: SessionSpec = read_message().expect("a spec");
+    let Some(KeeperStart::Session(spec)) = read_message() else { panic!("no session") };
+    let spec = *spec;
     // What is only made ready comes to nothing if its server goes.
     if spec.hold && read_message() != Some(StartOrder::Go) {
         return ExitCode::SUCCESS;

@@ -10,7 +10,8 @@ use afterglow_wire::display::{ALPN, AttachDisplay, Detached, FromSession};
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{Epoch, SessionId, Size, Token, TokenKind};
 use afterglow_wire::local::{
-    Clocks, CommandLine, Der, FromKeeper, SessionSpec, StartOrder, Started, Status, ToKeeper,
+    Clocks, CommandLine, Der, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status,
+    ToKeeper,
 };
 use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::{GroupKey, Role};
@@ -84,7 +85,9 @@ impl Start {
     /// Starts the keeper and hands it the description.
     pub fn new(options: Options) -> Start {
         let dir = tempfile::tempdir().unwrap();
-        let (runtime_dir, home_dir) = (dir.path().join("session"), dir.path().join("home"));
+        // The directory's name is the session's mark: no two are alike.
+        let name = format!("session-{}", dir.path().file_name().unwrap().display());
+        let (runtime_dir, home_dir) = (dir.path().join(name), dir.path().join("home"));
         std::fs::create_dir(&runtime_dir).unwrap();
         if !options.hold {
             std::fs::create_dir(&home_dir).unwrap();
@@ -99,7 +102,8 @@ impl Start {
         }
         let mut keeper = command.spawn().unwrap();
         let mut to_keeper = keeper.stdin.take().unwrap();
-        to_keeper.write_all(&spec.encode_framed()).unwrap();
+        let start = KeeperStart::Session(Box::new(spec.clone()));
+        to_keeper.write_all(&start.encode_framed()).unwrap();
         let from_keeper = keeper.stdout.take().unwrap();
         Start { keeper, spec, to_keeper: Some(to_keeper), from_keeper, dir }
     }
@@ -384,7 +388,8 @@ fn pids() -> impl Iterator<Item = u32> {
 
 /// Live processes with the session's mark.
 fn marked(spec: &SessionSpec) -> Vec<u32> {
-    let mark = format!("AFTERGLOW_SESSION={}.{}", spec.session, spec.epoch);
+    let name = Path::new(&spec.runtime_dir).file_name().unwrap();
+    let mark = format!("AFTERGLOW_SESSION={}", name.display());
     pids()
         .filter(|pid| {
             std::fs::read(format!("/proc/{pid}/environ"))
