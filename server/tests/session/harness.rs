@@ -13,6 +13,7 @@ use afterglow_wire::local::{
     Clocks, CommandLine, Der, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status,
     ToKeeper,
 };
+use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::{GroupKey, Role};
 use std::io::{Read as _, Write as _};
@@ -54,6 +55,8 @@ pub struct Options {
     pub ports: Option<(u16, u16)>,
     /// Prepare only, and wait for an order.
     pub hold: bool,
+    /// The catalogue.
+    pub services: Vec<ServiceSpec>,
 }
 
 impl Options {
@@ -67,6 +70,7 @@ impl Options {
             path: None,
             ports: None,
             hold: false,
+            services: Vec::new(),
         }
     }
 }
@@ -84,14 +88,20 @@ pub struct Start {
 impl Start {
     /// Starts the keeper and hands it the description.
     pub fn new(options: Options) -> Start {
+        Start::with(options, |spec| KeeperStart::Session(Box::new(spec.clone())))
+    }
+
+    /// Starts a keeper that is to be told which session it is.
+    pub fn warm(options: Options) -> Start {
+        Start::with(options, |spec| KeeperStart::Warm(spec.warm()))
+    }
+
+    fn with(options: Options, start: impl FnOnce(&SessionSpec) -> KeeperStart) -> Start {
         let dir = tempfile::tempdir().unwrap();
         // The directory's name is the session's mark: no two are alike.
         let name = format!("session-{}", dir.path().file_name().unwrap().display());
         let (runtime_dir, home_dir) = (dir.path().join(name), dir.path().join("home"));
         std::fs::create_dir(&runtime_dir).unwrap();
-        if !options.hold {
-            std::fs::create_dir(&home_dir).unwrap();
-        }
         let spec = spec(&options, &runtime_dir, &home_dir);
         let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow-session"));
         command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -102,7 +112,11 @@ impl Start {
         }
         let mut keeper = command.spawn().unwrap();
         let mut to_keeper = keeper.stdin.take().unwrap();
-        let start = KeeperStart::Session(Box::new(spec.clone()));
+        let start = start(&spec);
+        let is_warm = matches!(start, KeeperStart::Warm(_));
+        if !options.hold && !is_warm {
+            std::fs::create_dir(&home_dir).unwrap();
+        }
         to_keeper.write_all(&start.encode_framed()).unwrap();
         let from_keeper = keeper.stdout.take().unwrap();
         Start { keeper, spec, to_keeper: Some(to_keeper), from_keeper, dir }
@@ -365,7 +379,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         ticket_key: key.ticket_signer().verifier().0,
         clocks: Clocks::default(),
         hold: options.hold,
-        services: Default::default(),
+        services: options.services.iter().cloned().collect(),
     }
 }
 

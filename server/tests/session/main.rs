@@ -6,4 +6,7 @@ mod dtu;
 mod ending;
 mod harness;
 mod holding;
+mod older;
+mod services;
 mod showing;
+mod warm;
