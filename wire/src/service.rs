@@ -111,9 +111,9 @@ wire_struct! {
 }
 
 impl ServiceStatus {
-    /// True if it runs, or is about to.
+    /// True if it runs, or is wanted to run although it failed.
     pub fn is_wanted(&self) -> bool {
-        self.required || matches!(self.state, ServiceState::Starting | ServiceState::Running)
+        self.state != ServiceState::Stopped
     }
 }
 
