@@ -1,186 +1,66 @@
-//! The user's programs: the command that starts them, and their environment.
+//! The desktop: the one program without which there is no session.
 
-use super::output::{self, Tail};
+use super::noted::{self, Part};
+use super::program::{self, Program, find_program};
+use super::{ending, session_dir};
 use crate::desktop::Display;
 use afterglow_wire::local::SessionSpec;
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Child;
 
-/// The variable by which a session's processes are known.
-pub const SESSION_VARIABLE: &str = "AFTERGLOW_SESSION";
 /// A desktop that ends sooner did not work.
 const STARTED_AFTER: Duration = Duration::from_secs(2);
-/// How long what a program printed last may take to be read.
-const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
-
-/// Variables of the desktop that the server itself was started from.
-const FOREIGN: [&str; 13] = [
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-    "WAYLAND_SOCKET",
-    "XAUTHORITY",
-    "DBUS_SESSION_BUS_ADDRESS",
-    "DBUS_SESSION_BUS_PID",
-    "DESKTOP_SESSION",
-    "DESKTOP_STARTUP_ID",
-    "SESSION_MANAGER",
-    "WINDOWID",
-    "INVOCATION_ID",
-    "JOURNAL_STREAM",
-    "NOTIFY_SOCKET",
-];
-/// And how those begin whose names are many.
-const FOREIGN_PREFIXES: [&str; 8] =
-    ["XDG_", "SSH_", "GNOME_", "KDE_", "GDM", "GTK_", "QT_", "VTE_"];
 
 /// A running desktop.
 #[derive(Debug)]
 pub struct DesktopCommand {
     words: Vec<String>,
     started: Instant,
-    /// The process, the leader of a group of its own.
-    pub process: Child,
-    said: Tail,
-    reading: JoinHandle<()>,
-}
-
-/// The value of [`SESSION_VARIABLE`].
-pub fn session_mark(spec: &SessionSpec) -> String {
-    format!("{}.{}", spec.session, spec.epoch)
+    program: Program,
 }
 
 /// Starts the desktop. The error is for the user.
 pub fn start(spec: &SessionSpec, display: &Display) -> Result<DesktopCommand, String> {
     let words = spec.desktop.0.clone();
-    let program = words.first().ok_or("the desktop command is empty: set `desktop`")?;
-    if find_program(program, &spec.home_dir).is_none() {
+    let command = words.first().ok_or("the desktop command is empty: set `desktop`")?;
+    if find_program(command, &spec.home_dir).is_none() {
         return Err(format!(
-            "the desktop command {program:?} cannot be found or run on the server: \
+            "the desktop command {command:?} cannot be found or run on the server: \
              install it, or change `desktop` in the server's configuration"
         ));
     }
-    let dir = Path::new(&spec.runtime_dir);
-    let programs_dir = dir.join("run");
-    make_private_dir(&programs_dir)
-        .map_err(|e| format!("cannot make {}: {e}", programs_dir.display()))?;
-
-    // A bus of its own, so that no program finds the host's desktop.
-    let mut command = match find_program("dbus-run-session", "/") {
-        Some(bus) => {
-            let mut command = Command::new(bus);
-            command.arg("--").args(&words);
-            command
-        }
-        None => {
-            let mut command = Command::new(program);
-            command.args(&words[1..]);
-            command
-        }
-    };
-    let (reader, writer) =
-        std::io::pipe().map_err(|e| format!("cannot make a pipe for the desktop: {e}"))?;
-    let both = || writer.try_clone().map_err(|e| format!("cannot share a pipe: {e}"));
-    let process = command
-        .env_clear()
-        .envs(environment(std::env::vars_os()))
-        .env("HOME", &spec.home_dir)
-        .env("XDG_RUNTIME_DIR", &programs_dir)
-        .env("XDG_SESSION_TYPE", "x11")
-        .env("DISPLAY", display.name())
-        .env("XAUTHORITY", &display.authority_file)
-        .env(SESSION_VARIABLE, session_mark(spec))
-        .current_dir(&spec.home_dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::from(both()?))
-        .stderr(Stdio::from(both()?))
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("cannot start the desktop command {program:?}: {e}"))?;
-    let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())
-        .map_err(|e| format!("cannot read what the desktop prints: {e}"))?;
-    let (said, reading) = output::collect(reader, &dir.join("desktop.log"));
-    Ok(DesktopCommand { words, started: Instant::now(), process, said, reading })
+    let program = program::start(spec, display, &words, "desktop.log")
+        .map_err(|text| format!("the desktop: {text}"))?;
+    if let Some(pid) = ending::pid_of(&program.process) {
+        noted::note(Path::new(&spec.runtime_dir), Part::Desktop, pid);
+    }
+    tracing::info!(directory = session_dir::mark(Path::new(&spec.runtime_dir)), "desktop started");
+    Ok(DesktopCommand { words, started: Instant::now(), program })
 }
 
 impl DesktopCommand {
+    /// Its process, the leader of a group of its own.
+    pub fn process(&mut self) -> &mut Child {
+        &mut self.program.process
+    }
+
+    /// True if it ended sooner than a desktop that works.
+    pub fn is_young(&self) -> bool {
+        self.started.elapsed() < STARTED_AFTER
+    }
+
     /// What to tell the user about its end.
     pub async fn ended(&mut self, status: std::io::Result<ExitStatus>) -> String {
-        let early = self.started.elapsed() < STARTED_AFTER;
+        let early = self.is_young();
         let Ok(status) = status else { return "the desktop ended".into() };
         if status.success() && !early {
             return "the desktop ended".into();
         }
-        // Its last words may still be in the pipe, which programs that it
-        // left behind may hold open.
-        let _ = tokio::time::timeout(LAST_WORDS_WITHIN, &mut self.reading).await;
-        let said = self.said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+        let said = self.program.last_words().await;
         let after = self.started.elapsed().as_secs_f32();
         let command = self.words.join(" ");
         format!("the desktop command `{command}` ended after {after:.1} s with {status}{said}")
-    }
-}
-
-/// The variables that the user's programs inherit.
-fn environment(
-    variables: impl Iterator<Item = (OsString, OsString)>,
-) -> impl Iterator<Item = (OsString, OsString)> {
-    variables.filter(|(name, _)| {
-        let prefix = |prefix: &str| name.as_bytes().starts_with(prefix.as_bytes());
-        !FOREIGN.iter().any(|foreign| name == OsStr::new(foreign))
-            && !FOREIGN_PREFIXES.iter().any(|p| prefix(p))
-    })
-}
-
-/// Where a program is, if it can be run.
-fn find_program(program: &str, working_dir: &str) -> Option<PathBuf> {
-    let runs = |path: &PathBuf| {
-        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        return Some(Path::new(working_dir).join(program)).filter(runs);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(runs)
-}
-
-fn make_private_dir(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_hosts_desktop_does_not_leak_into_a_session() {
-        let variables = [
-            "PATH",
-            "LANG",
-            "DISPLAY",
-            "XDG_SESSION_ID",
-            "SSH_AUTH_SOCK",
-            "DBUS_SESSION_BUS_ADDRESS",
-            "ANYTHING_ELSE",
-        ];
-        let pairs = variables.map(|name| (OsString::from(name), OsString::from("x")));
-        let kept: Vec<_> = environment(pairs.into_iter()).map(|(name, _)| name).collect();
-        assert_eq!(kept, ["PATH", "LANG", "ANYTHING_ELSE"]);
-    }
-
-    #[test]
-    fn programs_are_found_as_a_shell_would() {
-        assert!(find_program("sh", "/").is_some());
-        assert!(find_program("no-such-program-anywhere", "/").is_none());
-        assert!(find_program("/bin/sh", "/").is_some());
-        assert!(find_program("./sh", "/bin").is_some());
-        assert!(find_program(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"), "/").is_none());
     }
 }

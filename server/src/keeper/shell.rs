@@ -1,58 +1,51 @@
-//! The keeper's loop: starts everything of a session, minds it, ends it.
+//! How a keeper begins and ends: its description, the signals, and the report
+//! of how the start went.
 
-use super::desktop_command::{self, DesktopCommand, session_mark};
-use super::ending;
-use super::local_link::{self, Standing};
-use super::preparing::{self, NotStarted, Prepared};
-use super::protocol::{Attachment, AttachmentState, FromWorker, ToWorker};
-use super::start_link;
-use super::worker_process::{Worker, WorkerEvent};
-use super::x_server::{self, XServer};
-use afterglow_wire::local::{End, SessionSpec, Started, Status, ToKeeper};
+use super::minding::Keeper;
+use super::noted::{self, Part};
+use super::preparing::NotStarted;
+use super::{ending, session_dir, start_link};
+use afterglow_wire::local::{KeeperStart, Started};
 use anyhow::Context as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::net::UnixListener;
+use std::path::PathBuf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
-
-/// How long the worker has to tell its DTU that the session is over.
-const FAREWELL_WITHIN: Duration = Duration::from_millis(1500);
-/// Messages of servers that may wait.
-const SAID_MAX: usize = 16;
 
 /// Keeps one session until it is over. Its description comes on the standard
 /// input; how the start went is told on the standard output.
 pub fn run() -> anyhow::Result<()> {
     // Fails only for the leader of a group, which has a session already.
     let _ = rustix::process::setsid();
-    let spec = start_link::read_spec().context("cannot read the session's description")?;
+    let start = start_link::read_start().context("cannot read the session's description")?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(keep(spec))
+        .block_on(keep(start))
 }
 
-async fn keep(spec: SessionSpec) -> anyhow::Result<()> {
+async fn keep(start: KeeperStart) -> anyhow::Result<()> {
     let mut signals = Signals::new().context("cannot listen for signals")?;
-    let mut keeper = match Keeper::start(spec.clone(), &mut signals).await {
+    let dir = PathBuf::from(match &start {
+        KeeperStart::Session(spec) => &spec.runtime_dir,
+        KeeperStart::Warm(spec) => &spec.runtime_dir,
+    });
+    noted::note(&dir, Part::Keeper, rustix::process::getpid());
+    let keeper = match Keeper::start(start, &mut signals).await {
         Ok(keeper) => keeper,
         Err(why) => {
-            ending::kill_marked(&session_mark(&spec)).await;
-            ending::remove_dir(Path::new(&spec.runtime_dir));
+            ending::kill_marked(&session_dir::mark(&dir)).await;
+            if let Err(text) = ending::remove_dir(&dir) {
+                tracing::warn!("{text}");
+            }
             return not_started(why);
         }
     };
-    let port = keeper.standing.borrow().status.port;
-    let told = start_link::report(&Started::Ready { port });
+    let told = start_link::report(&Started::Ready { port: keeper.port() });
     if let Err(error) = told.and_then(|()| Ok(start_link::let_go()?)) {
         // A server that comes back finds the session by its directory.
         tracing::warn!("the server went away during the start: {error:#}");
     }
-    let text = keeper.mind(signals).await;
-    tracing::info!("the session is over: {text}");
-    keeper.end(text).await;
+    keeper.keep(signals).await;
     Ok(())
 }
 
@@ -100,151 +93,4 @@ impl Signals {
             }
         }
     }
-}
-
-struct Keeper {
-    spec: SessionSpec,
-    dir: PathBuf,
-    x_server: XServer,
-    desktop: DesktopCommand,
-    worker: Worker,
-    reset_key: [u8; 32],
-    last: Option<Attachment>,
-    standing: watch::Sender<Standing>,
-    said: mpsc::Receiver<ToKeeper>,
-}
-
-impl Keeper {
-    /// Prepares, waits until the session is wanted, and starts it.
-    async fn start(mut spec: SessionSpec, signals: &mut Signals) -> Result<Self, NotStarted> {
-        let order = spec.hold.then(start_link::read_order);
-        let prepared = preparing::prepare(&spec, order, signals).await?;
-        let Prepared { port, mut x_server, mut worker, reset_key } = prepared;
-        if std::mem::take(&mut spec.hold) {
-            worker.tell(ToWorker::Go).await;
-        }
-        let started = listen(&spec)
-            .and_then(|socket| Ok((socket, desktop_command::start(&spec, &x_server.display)?)));
-        let (socket, desktop) = match started {
-            Ok(started) => started,
-            Err(text) => {
-                worker.end().await;
-                x_server.end().await;
-                return Err(text.into());
-            }
-        };
-        let status = Status {
-            session: spec.session,
-            epoch: spec.epoch,
-            token: spec.token.clone(),
-            port,
-            shown_on: None,
-            connection: 0,
-            services: Default::default(),
-            frozen: false,
-            trouble: String::new(),
-        };
-        let (standing, watching) = watch::channel(Standing { status, ended: None });
-        let (said_to, said) = mpsc::channel(SAID_MAX);
-        tokio::spawn(local_link::serve(socket, watching, said_to));
-        let dir = PathBuf::from(&spec.runtime_dir);
-        Ok(Keeper { spec, dir, x_server, desktop, worker, reset_key, last: None, standing, said })
-    }
-
-    async fn start_worker(&mut self) {
-        let display = &self.x_server.display;
-        let start = preparing::worker_start(&self.spec, display, self.reset_key, self.last);
-        self.worker.start(start).await;
-    }
-
-    /// Minds the session until it is over, and says why it is.
-    async fn mind(&mut self, mut signals: Signals) -> String {
-        loop {
-            tokio::select! {
-                status = self.desktop.process.wait() => {
-                    return self.desktop.ended(status).await;
-                }
-                status = self.x_server.process.wait() => {
-                    return x_server::died(status, &self.x_server.said);
-                }
-                event = self.worker.event() => self.worker_event(event).await,
-                Some(message) = self.said.recv() => {
-                    if let Some(text) = self.server_said(message).await {
-                        return text;
-                    }
-                }
-                () = signals.end() => return "the session was ended on its host".into(),
-            }
-        }
-    }
-
-    async fn worker_event(&mut self, event: WorkerEvent) {
-        match event {
-            WorkerEvent::Said(FromWorker::Attachment(attachment)) => self.attached(attachment),
-            WorkerEvent::Said(FromWorker::Finished) => {}
-            WorkerEvent::Died => {
-                if let Some(last) = self.last
-                    && last.state == AttachmentState::Shown
-                {
-                    self.attached(Attachment { state: AttachmentState::Lost, ..last });
-                }
-            }
-            WorkerEvent::Due => self.start_worker().await,
-        }
-    }
-
-    fn attached(&mut self, attachment: Attachment) {
-        self.last = Some(attachment);
-        self.standing.send_modify(|standing| {
-            let shown = attachment.state == AttachmentState::Shown;
-            standing.status.shown_on = shown.then_some(attachment.dtu);
-            standing.status.connection = attachment.connection;
-        });
-    }
-
-    /// Does what a server says; gives why, if it ends the session.
-    async fn server_said(&mut self, message: ToKeeper) -> Option<String> {
-        match message {
-            ToKeeper::End(end) => return Some(end.text),
-            ToKeeper::Clocks(clocks) => {
-                self.spec.clocks = clocks.clone();
-                self.worker.tell(ToWorker::Server(ToKeeper::Clocks(clocks))).await;
-            }
-            ToKeeper::Detach(detach) => {
-                self.worker.tell(ToWorker::Server(ToKeeper::Detach(detach))).await;
-            }
-            ToKeeper::Service(_) | ToKeeper::Freeze(_) | ToKeeper::Become(_) => {}
-            ToKeeper::Unknown(_) => {}
-        }
-        None
-    }
-
-    /// Ends everything: first whoever looks at it is told, then programs are
-    /// asked, then all that is left is killed.
-    async fn end(mut self, text: String) {
-        self.worker.tell(ToWorker::Server(ToKeeper::End(End { text: text.clone() }))).await;
-        ending::ask_group(&self.desktop.process);
-        let _ = tokio::time::timeout(FAREWELL_WITHIN, async {
-            while let WorkerEvent::Said(FromWorker::Attachment(attachment)) =
-                self.worker.event().await
-            {
-                self.attached(attachment);
-            }
-        })
-        .await;
-        self.worker.end().await;
-        ending::end_group(&mut self.desktop.process).await;
-        self.x_server.end().await;
-        ending::kill_marked(&session_mark(&self.spec)).await;
-        ending::remove_dir(&self.dir);
-        // Told last: whoever hears it finds nothing left.
-        self.standing.send_modify(|standing| standing.ended = Some(text));
-        let _ = tokio::time::timeout(FAREWELL_WITHIN, self.standing.closed()).await;
-    }
-}
-
-/// Opens the socket by which servers find the session.
-fn listen(spec: &SessionSpec) -> Result<UnixListener, String> {
-    let socket = Path::new(&spec.runtime_dir).join("keeper.sock");
-    local_link::listen(&socket).map_err(|e| format!("cannot listen on {}: {e}", socket.display()))
 }

@@ -157,7 +157,10 @@ fn perform(shared: &Arc<Shared>, socket: &GroupSocket, action: Action) {
         Action::Prepare(launch) => start::prepare(shared, *launch),
         Action::Discard { session, epoch } => start::discard(shared, (session, epoch)),
         Action::Start(launch) => start::start(shared, *launch),
-        Action::Adopt { .. } | Action::Answer { .. } => {}
+        Action::Adopt { session, epoch, becomes } => {
+            start::adopt(shared, (session, epoch), becomes);
+        }
+        Action::Answer { .. } => {}
         Action::TellKeeper { session, epoch, message } => {
             keepers::tell(shared, (session, epoch), message);
         }

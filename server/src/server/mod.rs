@@ -8,7 +8,11 @@
 //! | [`control`] | the control endpoint: who may open a link |
 //! | [`dtu_link`] | one DTU's link |
 //! | [`keepers`] | the sessions on this host |
-//! | [`start`] | the processes of a session that is started |
+//! | [`directories`] | where they have their files, and what does not belong there |
+//! | [`start`] | the start of a session |
+//! | [`keeper_process`] | the process of its keeper |
+//! | [`scope`] | the scope that systemd gives it |
+//! | [`warm`] | X servers that wait for a session |
 //! | [`stored`] | the core's questions to the store |
 //! | [`probe`] | a session whose server is silent |
 //! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
@@ -17,15 +21,19 @@ pub mod clock;
 pub mod close;
 pub mod complaints;
 pub mod control;
+pub mod directories;
 pub mod driver;
 pub mod dtu_link;
 pub mod group_socket;
 pub mod host;
+pub mod keeper_process;
 pub mod keepers;
 pub mod peers;
 pub mod probe;
+pub mod scope;
 pub mod start;
 pub mod stored;
+pub mod warm;
 
 use crate::admin::protocol::{Request, Response};
 use crate::auth::LinkId;
@@ -94,6 +102,12 @@ pub struct Shared {
     pub keepers: Mutex<HashMap<(SessionId, Epoch), keepers::KeeperEntry>>,
     /// The sessions that are being started.
     pub starts: Mutex<HashMap<(SessionId, Epoch), start::StartEntry>>,
+    /// What is known of sessions' directories.
+    pub directories: Mutex<directories::Directories>,
+    /// The X servers that wait for a session.
+    pub warm: warm::Pool,
+    /// Whether sessions get scopes.
+    pub scopes: scope::Scopes,
     /// Opens probes' connections.
     pub prober: quinn::Endpoint,
     /// What peers do wrong.
@@ -139,7 +153,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let driver = tokio::spawn(driver::run(shared.clone(), core, socket, inbox));
     let peers = tokio::spawn(driver::keep_finding_peers(shared.clone()));
     // Before anybody may ask, we know what runs here, and what of it counts.
-    keepers::find(&shared).await;
+    tokio::join!(keepers::find(&shared), shared.scopes.find_out());
     let _ = tell_found.send(());
     let _ = are_judged.await;
     let administer = {
@@ -151,6 +165,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         driver,
         peers,
         tokio::spawn(keepers::keep_finding(shared.clone())),
+        tokio::spawn(warm::keep_waiting(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];
     say_ready(&shared)?;
@@ -205,7 +220,7 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
     for dir in [&config.runtime_dir, &config.home_root] {
         private_dir(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     }
-    keepers::check_runtime_dir(&config.runtime_dir)?;
+    directories::check_runtime_dir(&config.runtime_dir)?;
     let advertise = host::advertise(&config, &host::interfaces(&config));
     let control = SocketAddrV4::new(config.listen, config.control_port);
     let in_use = |e: LinkError| anyhow!("{e}; if another server runs here, choose other ports");
@@ -245,6 +260,9 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
         links: Mutex::default(),
         keepers: Mutex::default(),
         starts: Mutex::default(),
+        directories: Mutex::default(),
+        warm: warm::Pool::default(),
+        scopes: scope::Scopes::default(),
         prober: opening_endpoint()?,
         complaints: Mutex::default(),
         config,
