@@ -165,7 +165,7 @@ fn perform(shared: &Arc<Shared>, socket: &GroupSocket, action: Action) {
         Action::Discard { session, epoch } => start::discard(shared, (session, epoch)),
         Action::Start(launch) => start::start(shared, *launch),
         Action::Adopt { session, epoch, becomes } => {
-            keepers::adopt(shared, (session, epoch), becomes);
+            start::adopt(shared, (session, epoch), becomes);
         }
         Action::Answer { answer, result } => {
             if let Some(to) = lock(&shared.answers).remove(&answer) {

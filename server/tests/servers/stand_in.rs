@@ -7,6 +7,7 @@ use afterglow_link::certificates::{Credentials, group_of};
 use afterglow_link::quic::{Liveness, accepting_endpoint, bind_udp};
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_link::tls::{self, Peer, peer_of};
+use afterglow_server::keeper::session_dir;
 use afterglow_wire::codec::Message;
 use afterglow_wire::display::{
     ALPN, Attached, DetachReason, Detached, FromSession, ProbeAnswer, ToSession,
@@ -34,8 +35,16 @@ struct Session {
 
 pub fn main() -> ExitCode {
     let _ = rustix::process::setsid();
-    let Some(KeeperStart::Session(spec)) = read_message() else { panic!("no session") };
-    let spec = *spec;
+    let spec = match read_message().expect("a start") {
+        KeeperStart::Session(spec) => *spec,
+        KeeperStart::Warm(_) => {
+            report(&Started::Prepared);
+            match read_message() {
+                Some(StartOrder::Be(spec)) => *spec,
+                _ => return ExitCode::SUCCESS,
+            }
+        }
+    };
     // What is only made ready comes to nothing if its server goes.
     if spec.hold && read_message() != Some(StartOrder::Go) {
         return ExitCode::SUCCESS;
@@ -73,6 +82,7 @@ async fn keep(spec: SessionSpec) -> ExitCode {
     let endpoint = accepting_endpoint(socket, tls, Liveness::DISPLAY, None).expect("an endpoint");
     let dir = std::path::Path::new(&spec.runtime_dir);
     assert!(dir.is_dir() && std::path::Path::new(&spec.home_dir).is_dir());
+    session_dir::write_identity(dir, spec.session, spec.epoch).expect("written");
     std::fs::write(dir.join("pid"), std::process::id().to_string()).expect("written");
     let local = UnixListener::bind(dir.join("keeper.sock")).expect("a socket");
     let session = Arc::new(Session {
