@@ -80,7 +80,7 @@ impl ServerCore {
             Asker::Count(course, copy) => self.connection_counted(course, copy, answer),
             Asker::Confirm(course, copy) => {
                 let confirmed = self.judged(copy, answer);
-                self.answer_course(course, Answer::Confirmed(confirmed));
+                self.answer_confirmed(course, copy, confirmed);
             }
             Asker::Row(course) => {
                 self.note_user(course, &answer);
@@ -136,15 +136,33 @@ impl ServerCore {
         match answer {
             StoreAnswer::Count(Some(connection)) => {
                 self.table.counted(copy.0, copy.1, connection);
-                let confirmed = Ok(Confirmed::Right(connection));
-                self.answer_course(course, Answer::Confirmed(confirmed));
+                self.answer_confirmed(course, copy, Ok(Confirmed::Right(connection)));
             }
             StoreAnswer::Down => {
                 let confirmed = self.unanswered(copy);
-                self.answer_course(course, Answer::Confirmed(confirmed));
+                self.answer_confirmed(course, copy, confirmed);
             }
             _ => self.ask_store(Asker::Confirm(course, copy), StoreOperation::Session(copy.0)),
         }
+    }
+
+    /// The store's word about a copy. Meanwhile one of this host may have
+    /// ended, moved, or become stale, whatever the store said then.
+    fn answer_confirmed(
+        &mut self,
+        course: CourseId,
+        (session, epoch): CopyId,
+        confirmed: Result<Confirmed, Down>,
+    ) {
+        let own = self.courses.get(&course).is_some_and(|course| course.confirms_own());
+        let good = self.table.get(session, epoch).is_some_and(|known| !known.stale);
+        let confirmed = match (own && !good, confirmed) {
+            (true, Ok(Confirmed::Right(_) | Confirmed::Unknown) | Err(Down)) => {
+                Ok(Confirmed::Superseded(epoch.next()))
+            }
+            (_, confirmed) => confirmed,
+        };
+        self.answer_course(course, Answer::Confirmed(confirmed));
     }
 
     /// What the session's row says about a copy.

@@ -40,7 +40,7 @@ impl ServerCore {
 
     pub(super) fn keeper_status(&mut self, status: &Status) {
         let copy = (status.session, status.epoch);
-        let adopted = self.adopted(status.session);
+        let adopted = self.adopted(copy);
         let before = self.table.get(copy.0, copy.1).map(|known| known.trouble.clone());
         let endpoint = SocketAddrV4::new(self.config.group.advertise, status.port);
         let hash = self.config.key.token_hash(&status.token);
@@ -131,6 +131,8 @@ impl ServerCore {
     pub(super) fn copy_ended(&mut self, copy: CopyId, text: &str, by_itself: bool) {
         let (session, epoch) = copy;
         self.log(Level::Info, || format!("session {session:?} epoch {epoch} is over: {text}"));
+        // It may have gone on as another, and ended before it said so.
+        self.adopted(copy);
         let stale = self.table.remove(session, epoch).is_some_and(|known| known.stale);
         self.services_told.remove(&copy);
         match (stale, by_itself) {

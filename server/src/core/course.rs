@@ -70,6 +70,11 @@ impl Course {
         (self.placement.token().clone(), self.screen.clone())
     }
 
+    /// True while it waits for the store's word about a copy of this host.
+    pub(super) fn confirms_own(&self) -> bool {
+        self.placement.confirms_own()
+    }
+
     /// The copy that it began to start.
     pub(super) fn begun(&self) -> Option<(SessionId, Epoch)> {
         self.begun
@@ -114,6 +119,11 @@ impl ServerCore {
         insert.unreachable = known.cloned().collect::<BTreeSet<_>>().into_iter().collect();
     }
 
+    /// True while a link's insert has not come to its end.
+    pub(super) fn is_under_way(&self, link: LinkId) -> bool {
+        self.courses.values().any(|course| course.link == link)
+    }
+
     /// Ends the course of a link, if there is one.
     pub(super) fn drop_course_of(&mut self, link: LinkId) {
         let of_link = self.courses.iter().find(|(_, course)| course.link == link);
@@ -132,6 +142,13 @@ impl ServerCore {
     pub(super) fn answer_course(&mut self, id: CourseId, answer: Answer) {
         let Some(course) = self.courses.get_mut(&id) else { return };
         let step = course.placement.answer(answer);
+        self.go_on(id, step);
+    }
+
+    /// What it waited for is not what it wants any more: it looks anew.
+    pub(super) fn restart_course(&mut self, id: CourseId) {
+        let Some(course) = self.courses.get_mut(&id) else { return };
+        let step = course.placement.begin();
         self.go_on(id, step);
     }
 

@@ -40,6 +40,8 @@ pub(super) struct Link {
     others: Vec<Ipv4Addr>,
     /// The newest insert on this link.
     pub(super) insert: u64,
+    /// The last insert that was sent to another server.
+    sent_on: Option<u64>,
     /// How many more may come.
     inserts: Rate,
     /// How much more it may ask about its sessions.
@@ -85,6 +87,7 @@ impl ServerCore {
             address,
             others: Vec::new(),
             insert: 0,
+            sent_on: None,
             inserts: Rate::new(INSERTS_PER_S, INSERTS_AT_ONCE),
             lists: Rate::new(LISTS_PER_S, LISTS_AT_ONCE),
             current: None,
@@ -273,6 +276,12 @@ impl ServerCore {
         self.links.keys().filter(of_copy).filter_map(insert).collect()
     }
 
+    /// True if a link's newest insert leads, or led, to what it will show.
+    pub(super) fn is_led(&self, link: LinkId) -> bool {
+        let sent = |known: &Link| known.sent_on == Some(known.insert);
+        self.links.get(&link).is_some_and(sent) || self.is_under_way(link)
+    }
+
     /// All addresses of a DTU, that of its link first.
     pub(super) fn addresses_of(&self, link: LinkId) -> Vec<Ipv4Addr> {
         let Some(known) = self.links.get(&link) else { return Vec::new() };
@@ -317,6 +326,9 @@ impl ServerCore {
             return self.tell(link, Refused { insert, code, text });
         };
         self.log(Level::Info, || format!("desktop unit {dtu:?} goes to {to} ({plan:?})"));
+        if let Some(known) = self.links.get_mut(&link) {
+            known.sent_on = Some(insert);
+        }
         let permit = Permit::Redirect { to: to.clone(), plan };
         let ticket = self.ticket(permit, (dtu, insert), token, about);
         let plan = match plan {

@@ -113,9 +113,12 @@ impl ServerCore {
         let token = self.table.get(session, epoch).map(|known| known.token.clone());
         self.table.known_elsewhere(session, epoch.next());
         for (link, insert) in self.viewers(copy) {
+            // Who is about to turn to another session is not led back.
+            let led = self.is_led(link);
+            let Some(known) = self.links.get_mut(&link) else { continue };
+            known.current = None;
             let about = TokenSession { session, epoch: epoch.next(), connection: 0 };
-            if let (Some(token), Some(known)) = (&token, self.links.get_mut(&link)) {
-                known.current = None;
+            if let Some(token) = token.as_ref().filter(|_| !led) {
                 self.redirect(link, insert, token, (to.clone(), Plan::Takeover, about));
             }
         }

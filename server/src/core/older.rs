@@ -165,10 +165,18 @@ impl ServerCore {
     /// The store took the row, or did not.
     pub(super) fn adopt_is_read(&mut self, becomes: SessionId, answer: &StoreAnswer) {
         match answer {
-            StoreAnswer::Row(Some(_)) => self.row_is_there(becomes),
-            StoreAnswer::Row(None) => self.cannot_go_on(becomes),
+            StoreAnswer::Row(Some(row)) if row.epoch == Epoch::FIRST && !row.ended => {
+                self.row_is_there(becomes);
+            }
+            // Somebody had its services started anew, or ended it.
+            StoreAnswer::Row(_) => self.cannot_go_on(becomes),
             _ => self.at(self.now.steady_ms + LOOK_MS, Due::Adopt(becomes)),
         }
+    }
+
+    /// True if an earlier copy here is about to be this session.
+    pub(super) fn is_adopted(&self, session: SessionId) -> bool {
+        self.adopting.contains_key(&session)
     }
 
     fn row_is_there(&mut self, becomes: SessionId) {
@@ -200,7 +208,10 @@ impl ServerCore {
 
     /// A keeper says that its copy is this session. True if it was an earlier
     /// copy until now.
-    pub(super) fn adopted(&mut self, session: SessionId) -> bool {
+    pub(super) fn adopted(&mut self, (session, epoch): CopyId) -> bool {
+        if epoch != Epoch::FIRST {
+            return false;
+        }
         let Some(Adopting { copy, .. }) = self.adopting.remove(&session) else { return false };
         self.table.remove(copy.0, copy.1);
         self.older_is_gone(copy);

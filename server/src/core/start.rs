@@ -89,6 +89,14 @@ impl ServerCore {
         if let Some(text) = self.store_trouble() {
             return self.answer_course(course, Answer::Distrusted(text));
         }
+        // Another insert had it started here since the store was read.
+        if self.table.get(old.id, old.epoch).is_some_and(|known| !known.stale) {
+            return self.answer_course(course, Answer::TookOver(Ok(None)));
+        }
+        // An earlier copy goes on as it: nothing has to be started.
+        if self.is_adopted(old.id) {
+            return self.answer_course(course, Answer::TookOver(Err(Down)));
+        }
         let (session, from, owner) = (old.id, old.epoch, self.me().clone());
         let operation = StoreOperation::TakeOver { session, from, owner, count };
         let row = self.taken_over(old);
@@ -241,8 +249,13 @@ impl ServerCore {
         let placed = self.starts.get(&copy).map(|start| start.phase.clone());
         let Some(Phase::Placing(endpoint)) = placed else { return };
         let waiting = self.starts.remove(&copy).map(|start| start.waiting).unwrap_or_default();
+        let stale = self.table.get(copy.0, copy.1).is_none_or(|known| known.stale);
         for course in waiting {
-            self.answer_course(course, Answer::Started(Ok(endpoint)));
+            match stale {
+                // It was taken over, moved or ended while it started.
+                true => self.restart_course(course),
+                false => self.answer_course(course, Answer::Started(Ok(endpoint))),
+            }
         }
     }
 }

@@ -58,6 +58,9 @@ enum State {
     Reading(Answers),
     /// For a silent host.
     Probing { row: Box<SessionRow>, round: u32, server_spoke: bool },
+    /// To know whether the store says still what it said before a host was
+    /// probed for so long that much may have happened.
+    Rereading { row: Box<SessionRow>, server_spoke: bool },
     /// To know who is to start a session anew, or to take this one over.
     Choosing(Option<Box<SessionRow>>),
     /// For the store's word about a new session.
@@ -228,6 +231,9 @@ impl Placement {
             (State::Probing { row, round, server_spoke }, Answer::Probed(probed)) => {
                 self.probed(row, round, server_spoke, probed)
             }
+            (State::Rereading { row, server_spoke }, Answer::Row(again)) => {
+                self.read_again(row, server_spoke, again)
+            }
             (State::Choosing(row), Answer::Chosen { server, fresh }) => {
                 self.chosen(row, server, fresh)
             }
@@ -392,7 +398,7 @@ impl Placement {
         unconfirmed: Option<u64>,
         said: Result<Confirmed, Down>,
     ) -> Step {
-        let own = attachment.host == self.me && attachment.origin == Origin::Existing;
+        let own = self.is_own(&attachment);
         let said = match said {
             Ok(Confirmed::Superseded(_)) if !self.guards.make(Guard::ConfirmEpoch) => {
                 Ok(Confirmed::Right(unconfirmed.unwrap_or(1)))
@@ -420,6 +426,18 @@ impl Placement {
         };
         attachment.connection = self.counted.unwrap_or(connection.max(attachment.connection));
         Act::Attach(attachment).into()
+    }
+
+    fn is_own(&self, attachment: &Attachment) -> bool {
+        attachment.host == self.me && attachment.origin == Origin::Existing
+    }
+
+    /// True while it waits for the store's word about a copy of this host.
+    pub fn confirms_own(&self) -> bool {
+        match &self.state {
+            State::Confirming { attachment, .. } => self.is_own(attachment),
+            _ => false,
+        }
     }
 
     /// All is known that can be known without waiting for the silent.
@@ -646,7 +664,30 @@ impl Placement {
         if round < ROUNDS || !lost {
             return self.probe(row, round.saturating_add(1), server_spoke);
         }
+        // A session that had just started has told where it is by now.
+        if round > ROUNDS || row.endpoint.is_none() {
+            self.state = State::Rereading { row, server_spoke };
+            return Act::ReadStore.into();
+        }
         self.take_over(row)
+    }
+
+    fn read_again(
+        &mut self,
+        row: Box<SessionRow>,
+        server_spoke: bool,
+        again: Result<Option<SessionRow>, Down>,
+    ) -> Step {
+        match again {
+            Err(Down) => self.wait_for_store(),
+            Ok(Some(again)) if (again.id, again.epoch) == (row.id, row.epoch) => {
+                match again.endpoint == row.endpoint {
+                    true => self.take_over(row),
+                    false => self.probe(Box::new(again), 1, server_spoke),
+                }
+            }
+            Ok(_) => self.start_over(),
+        }
     }
 
     fn take_over(&mut self, row: Box<SessionRow>) -> Step {

@@ -245,12 +245,13 @@ impl Table {
     }
 
     /// Of several copies of one session here, only the newest is not stale.
+    /// One that does not run yet may be a take-over that comes to nothing.
     fn age(&mut self) {
-        let mut newest: Option<(SessionId, Epoch)> = None;
+        let mut newest: Option<SessionId> = None;
         for (key, session) in self.sessions.iter_mut().rev() {
-            match newest {
-                Some((id, _)) if id == key.0 => session.stale = true,
-                _ => newest = Some(*key),
+            session.stale |= newest == Some(key.0);
+            if session.endpoint.is_some() {
+                newest = Some(key.0);
             }
         }
     }

@@ -167,7 +167,7 @@ impl StoreModel {
     ) -> Option<u64> {
         let row = self.live(id, from)?;
         row.epoch = row.epoch.next();
-        (row.owner, row.endpoint) = (owner.clone(), None);
+        (row.owner, row.endpoint, row.wish) = (owner.clone(), None, None);
         row.changed_ms = now_ms;
         let (token, connection) = (row.token.clone(), row.connection);
         Some(if count { self.connect(id, &token) } else { connection })

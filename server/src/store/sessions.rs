@@ -118,8 +118,8 @@ impl Store {
     }
 
     /// Takes the session over from the epoch `from`: makes `owner` its host
-    /// and its epoch one higher. Gives its count of connections, with one
-    /// more of its token's if `count`; `None` if somebody was faster.
+    /// and its epoch one higher; what was wanted of its old owner is over.
+    /// Gives its count of connections, with one more of its token's if `count`; `None` if somebody was faster.
     pub async fn take_over(
         &self,
         (id, from): Copy,
@@ -132,7 +132,7 @@ impl Store {
                 .counted((id, from), now_ms, |count| {
                     sqlx::query(
                         "UPDATE sessions SET epoch = epoch + 1, owner = $3, endpoint = NULL,
-                             changed_ms = $4, connection = $5
+                             wish = NULL, changed_ms = $4, connection = $5
                          WHERE id = $1 AND epoch = $2 AND state = 'live'",
                     )
                     .bind(id.to_string())
@@ -144,7 +144,8 @@ impl Store {
                 .await;
         }
         let query = sqlx::query(
-            "UPDATE sessions SET epoch = epoch + 1, owner = $3, endpoint = NULL, changed_ms = $4
+            "UPDATE sessions SET epoch = epoch + 1, owner = $3, endpoint = NULL, wish = NULL,
+                 changed_ms = $4
              WHERE id = $1 AND epoch = $2 AND state = 'live' RETURNING connection",
         )
         .bind(id.to_string())

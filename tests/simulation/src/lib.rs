@@ -15,6 +15,7 @@
 //! | [`fault`], [`faults`], [`rogue`] | what goes wrong, and who means harm |
 //! | [`invariants`] | what must hold all the same |
 //! | [`run`] | one seed, many seeds |
+//! | [`schedule`] | the session managers alone, and a store that misbehaves |
 //! | [`storm`] | ten thousand desktop units |
 //! | [`random`], [`trace`] | chance, and what happened as one number |
 
@@ -30,6 +31,7 @@ pub mod queue;
 pub mod random;
 pub mod rogue;
 pub mod run;
+pub mod schedule;
 pub mod server;
 pub mod session;
 pub mod store;

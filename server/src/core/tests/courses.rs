@@ -152,3 +152,28 @@ fn every_link_hears_that_the_server_lives_and_a_second_link_replaces_the_first()
     assert_eq!(world.servers[0].told[&link].iter().filter(alive).count(), 10);
     assert!(world.servers[0].told[&again].iter().filter(alive).count() >= 9);
 }
+
+#[test]
+fn two_inserts_of_one_token_start_its_lost_session_once() {
+    let mut world = World::new(1);
+    let link = world.connect(0, 1);
+    world.insert(0, link, insert(5));
+    let session = world.only_row().id;
+    let (epoch, text) = (Epoch::FIRST, "Its keeper is lost.".into());
+    world.tell(0, Event::KeeperEnded { session, epoch, text, by_itself: false });
+    world.starts_at_once = false;
+    let other = world.connect(0, 2);
+    // Both read the store before either takes the session over.
+    world.insert(0, link, Insert { ..insert(6) });
+    world.keep_answers = true;
+    world.insert(0, other, insert(9));
+    world.run_ms(1_000);
+    world.give_answers();
+    while !world.starting.is_empty() {
+        world.finish_start(Ok(7100));
+    }
+    world.run_ms(1_000);
+    assert_eq!(world.only_row().epoch, Epoch(2));
+    let attached = world.last(0, other, attach).expect("attached");
+    assert_eq!((attached.epoch, attached.insert), (Epoch(2), 9));
+}

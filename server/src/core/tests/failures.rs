@@ -169,3 +169,57 @@ fn no_table_of_the_core_grows_with_inserts_that_lead_nowhere() {
     assert!(due <= 1, "{due}");
     assert_eq!(world.servers[1].prepared.len(), world.servers[1].discarded.len());
 }
+
+#[test]
+fn a_keeper_that_is_found_while_its_session_is_being_taken_over_is_not_frozen_before_it_is() {
+    let (mut world, session, _) = with_session();
+    let text = "Its keeper is lost.".into();
+    world.tell(0, Event::KeeperEnded { session, epoch: Epoch(1), text, by_itself: false });
+    world.hold_answers = true;
+    let link = world.connect(0, 1);
+    world.insert(0, link, insert(6));
+    for _ in 0..40 {
+        if world.servers[0].core.table().get(session, Epoch(2)).is_some() {
+            break;
+        }
+        world.answer_read();
+        world.run_ms(100);
+    }
+    assert!(world.servers[0].core.table().get(session, Epoch(2)).is_some());
+    world.tell(0, Event::KeeperFound(status(session, Epoch(1))));
+    assert_eq!(world.only_row().epoch, Epoch(1));
+    assert_eq!(world.told_keeper(0, (session, Epoch(1))), []);
+}
+
+#[test]
+fn who_waits_for_a_silent_host_hears_where_its_session_is_by_now() {
+    let (mut world, session, _) = with_session();
+    let endpoint = world.only_row().endpoint;
+    world.store.sessions.get_mut(&session).expect("a row").endpoint = None;
+    world.servers[0].alive = false;
+    let link = world.connect(1, 2);
+    world.insert(1, link, insert(9));
+    world.run_ms(1_000);
+    world.store.sessions.get_mut(&session).expect("a row").endpoint = endpoint;
+    world.run_ms(9_000);
+    let attached = world.last(1, link, attach).expect("attached");
+    assert_eq!((attached.origin, attached.epoch), (Origin::Caretaken, Epoch(1)));
+}
+
+#[test]
+fn what_was_wanted_of_a_lost_host_is_over_when_the_session_is_taken_over() {
+    let (mut world, session, resume) = with_session();
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let row = world.store.sessions.get_mut(&session).expect("a row");
+    row.wish = Some(crate::store::Wish::End);
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(5, "mud", None, Some(&resume)));
+    world.run_ms(10_000);
+    assert_eq!((world.only_row().epoch, world.only_row().wish), (Epoch(2), None));
+    assert_eq!(
+        world.told_keeper(1, (session, Epoch(2))),
+        [],
+        "what its user works in is not ended"
+    );
+}

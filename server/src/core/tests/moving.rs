@@ -198,3 +198,41 @@ fn what_another_wants_to_be_moved_is_moved_when_its_owner_reads_it() {
     assert_eq!(desk.world.only_row().wish, None);
     assert_stays(&desk);
 }
+
+#[test]
+fn a_user_who_turns_to_another_session_is_not_led_along_with_the_one_that_moves() {
+    let mut desk = at_desk(2);
+    let first = desk.session;
+    desk.world.tell(1, Event::Drain(true));
+    let second = desk.start_another().session;
+    desk.world.tell(1, Event::Drain(false));
+    desk.world.run_ms(2_000);
+    // The store takes its time about the switch, and the move is quicker.
+    desk.world.hold_answers = true;
+    desk.world.say(0, desk.link, switch(7, Want::Session(first)));
+    desk.world.hold_answers = false;
+    desk.order(AdminOrder::Move { session: second, to: name("host05"), force: true });
+    assert!(desk.answer().expect("an answer").is_ok());
+    assert_eq!(desk.world.last(0, desk.link, redirect), None);
+    desk.world.let_answers_go();
+    let attached = desk.world.last(0, desk.link, attach).expect("attached");
+    assert_eq!((attached.insert, attached.session), (7, first));
+}
+
+#[test]
+fn an_answer_from_before_a_session_moved_does_not_attach_to_what_has_ended() {
+    let mut desk = at_desk(2);
+    desk.world.keep_answers = true;
+    desk.world.say(0, desk.link, switch(6, Want::Session(desk.session)));
+    let kept = desk.world.asked(0, |asked| matches!(asked, StoreOperation::Connect { .. }));
+    assert_eq!(kept, 1, "the store counted the connection, and its answer is late");
+    desk.world.keep_answers = false;
+    order_move(&mut desk, true);
+    let (session, epoch, text) = (desk.session, FIRST, "It goes on elsewhere.".into());
+    desk.world.tell(0, Event::KeeperEnded { session, epoch, text, by_itself: true });
+    desk.world.endpoints.clear();
+    desk.world.give_answers();
+    desk.world.run_ms(2_000);
+    let newest = desk.world.last(0, desk.link, attach).expect("the first attachment");
+    assert!(newest.insert == 5 || newest.epoch > FIRST, "{newest:?}");
+}

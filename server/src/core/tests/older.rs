@@ -303,3 +303,32 @@ fn an_earlier_copy_ends_by_its_users_word_alone() {
     assert_eq!(desk.world.asked(0, asks_end), 0, "the session itself is not ended");
     assert!(desk.world.last(0, desk.link, notice).is_none());
 }
+
+#[test]
+fn a_session_that_an_earlier_copy_is_about_to_be_is_not_started_anew() {
+    let mut desk = set_aside();
+    is_frozen(&mut desk);
+    desk.manage((desk.session, FIRST), SessionOrder::Continue);
+    let (_, _, becomes) = desk.world.servers[0].adopted[0];
+    // Its keeper has not said so yet, and somebody inserts.
+    let link = desk.world.connect(0, 4);
+    desk.world.insert(0, link, insert(3));
+    assert!(desk.world.servers[0].started.iter().all(|launch| launch.row.id != becomes));
+    desk.world.tell(0, Event::KeeperStatus(status(becomes, FIRST)));
+    desk.world.run_ms(2_000);
+    let attached = desk.world.last(0, link, attach).expect("attached");
+    assert_eq!((attached.session, attached.epoch), (becomes, FIRST));
+}
+
+#[test]
+fn a_copy_that_went_on_and_ended_before_it_said_so_is_forgotten() {
+    let mut desk = set_aside();
+    is_frozen(&mut desk);
+    desk.manage((desk.session, FIRST), SessionOrder::Continue);
+    let (_, _, session) = desk.world.servers[0].adopted[0];
+    let (epoch, text) = (FIRST, "The user logged out.".into());
+    desk.world.tell(0, Event::KeeperEnded { session, epoch, text, by_itself: true });
+    assert_eq!(desk.world.store.copies.len(), 0);
+    assert!(desk.world.store.sessions[&session].ended);
+    assert!(desk.world.servers[0].core.table().get(desk.session, FIRST).is_none());
+}

@@ -65,6 +65,9 @@ pub struct World {
     /// True: what the store is asked waits, done or not.
     pub hold_answers: bool,
     held: Vec<(usize, RequestId, StoreOperation)>,
+    /// True: the store does what it is asked, and its answers wait.
+    pub keep_answers: bool,
+    kept: Vec<(usize, RequestId, StoreAnswer)>,
     /// Endpoints that answer probes.
     pub endpoints: BTreeSet<SocketAddrV4>,
     /// Starts that are not answered yet, with their server.
@@ -97,6 +100,8 @@ impl World {
             answers_lost: false,
             hold_answers: false,
             held: Vec::new(),
+            keep_answers: false,
+            kept: Vec::new(),
             endpoints: BTreeSet::new(),
             starting: VecDeque::new(),
             starts_at_once: true,
@@ -161,6 +166,10 @@ impl World {
                     return Vec::new();
                 }
                 let answer = self.stored(&operation);
+                if self.keep_answers {
+                    self.kept.push((index, request, answer));
+                    return Vec::new();
+                }
                 return back(Event::Stored { request, answer });
             }
             Action::Probe { request, endpoint, session, epoch } => {
@@ -237,6 +246,14 @@ impl World {
             }
         }
         self.hold_answers = false;
+    }
+
+    /// The answers that waited arrive.
+    pub fn give_answers(&mut self) {
+        self.keep_answers = false;
+        for (index, request, answer) in std::mem::take(&mut self.kept) {
+            self.tell(index, Event::Stored { request, answer });
+        }
     }
 
     /// The store answers the questions that wait, and no writes; what follows

@@ -2,7 +2,8 @@
 
 use afterglow_simulation::fault::Fault;
 use afterglow_simulation::run::{Summary, run, run_many};
-use afterglow_wire::guard::Guard;
+use afterglow_simulation::schedule::{Plan, run_plan};
+use afterglow_wire::guard::{Guard, Guards};
 use clap::Parser;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +18,15 @@ struct Options {
     /// Run only this seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Run only the schedule of this seed, with a store that misbehaves.
+    #[arg(long)]
+    schedule: Option<u64>,
     /// Take this check away (see wire/src/guard.rs); the run should fail.
     #[arg(long)]
     without: Option<String>,
+    /// With --schedule and --without: that schedule, with all checks made.
+    #[arg(long)]
+    whole: bool,
     /// Print everything that happens.
     #[arg(long)]
     trace: bool,
@@ -37,6 +44,17 @@ struct Options {
 fn main() -> anyhow::Result<ExitCode> {
     let options = Options::parse();
     let without = options.without.as_deref().map(guard_named).transpose()?;
+    if let Some(seed) = options.schedule {
+        let mut plan = Plan::of(seed, without);
+        if options.whole {
+            plan.guards = Guards::ALL;
+        }
+        let outcome = run_plan(plan, without.filter(|_| !options.whole), options.trace);
+        println!("schedule={seed} trace={:016x} {:?}", outcome.trace, outcome.counts);
+        println!("{}", outcome.failure());
+        let well = outcome.violation.is_none();
+        return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     if let Some(seed) = options.seed {
         let report = run(seed, without, options.trace);
         println!("seed={seed} events={} trace={:016x}", report.events, report.trace);
