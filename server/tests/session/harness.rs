@@ -252,6 +252,14 @@ impl Session {
         Server { reader: MessageReader::new(reading), writer: MessageWriter::new(writing) }
     }
 
+    /// The same for a keeper with mounts of its own.
+    pub async fn server_inside(&self) -> Server {
+        let dir = format!("/proc/{}/root{}", self.keeper.id(), self.spec.runtime_dir);
+        let stream = UnixStream::connect(Path::new(&dir).join(SOCKET)).await.unwrap();
+        let (reading, writing) = stream.into_split();
+        Server { reader: MessageReader::new(reading), writer: MessageWriter::new(writing) }
+    }
+
     /// A ticket as the server would give it.
     pub fn ticket(&self, dtu: &Dtu) -> Ticket {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
