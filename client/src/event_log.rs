@@ -66,6 +66,14 @@ pub enum Event {
     Refused { server: String, code: &'static str, text: String },
     /// A message of the past was dropped.
     Dropped { what: &'static str, why: &'static str },
+    /// What the session panel lists: sessions, and earlier copies.
+    Sessions { sessions: usize, older: usize },
+    /// The user wants another session.
+    Switched { new: bool },
+    /// The server told the user something.
+    Notice { text: String },
+    /// The server asks the user something.
+    Question { text: String },
     /// Input was sent again after a gap.
     InputResent { events: usize },
     /// The token source has trouble, or is well again (`null`).

@@ -5,16 +5,19 @@
 //! triangles and the user's wishes come out.
 
 mod layout;
+mod sessions;
 pub mod words;
 
 use crate::render::overlay::Drawing;
-use crate::view::{Ask, Badge, Panel};
+use crate::view::{Ask, Badge, Panel, SessionPanel};
 use egui::epaint::textures::TexturesDelta;
 
 /// The on-screen display.
 pub struct Osd {
     context: egui::Context,
     panel: Option<words::Card>,
+    /// The session panel, if that is what is up.
+    sessions: Option<(SessionPanel, sessions::Choice)>,
     badge: Option<String>,
     /// When the panel's time was right.
     told_at_ms: u64,
@@ -54,6 +57,7 @@ impl Osd {
         Osd {
             context,
             panel: None,
+            sessions: None,
             badge: None,
             told_at_ms: 0,
             events: Vec::new(),
@@ -65,10 +69,18 @@ impl Osd {
 
     /// From now on this is up.
     pub fn show(&mut self, panel: Option<&Panel>, badge: Option<&Badge>, now_ms: u64) {
+        let shown = panel;
         let panel = panel.map(words::card);
         let title = |card: &Option<words::Card>| card.as_ref().map(|card| card.title);
         self.fresh |= title(&panel) != title(&self.panel);
         self.panel = panel;
+        self.sessions = match shown {
+            Some(Panel::Sessions(sessions)) => {
+                let choice = self.sessions.take().map(|(_, choice)| choice).unwrap_or_default();
+                Some(((**sessions).clone(), choice))
+            }
+            _ => None,
+        };
         self.badge = badge.map(words::badge);
         self.told_at_ms = now_ms;
     }
@@ -76,7 +88,7 @@ impl Osd {
     /// True if there is something to press, so that the pointer and the keys
     /// belong to the on-screen display.
     pub fn takes_input(&self) -> bool {
-        self.panel.as_ref().is_some_and(|card| !card.buttons.is_empty())
+        self.sessions.is_some() || self.panel.as_ref().is_some_and(|card| !card.buttons.is_empty())
     }
 
     /// How many pixels the points of [`Osd::event`] have.
@@ -112,7 +124,9 @@ impl Osd {
         let focus_primary = std::mem::take(&mut self.fresh);
         let mut asks = Vec::new();
         let output = self.context.run_ui(input, |ui| {
-            if let Some(card) = &self.panel {
+            if let Some((sessions, choice)) = &mut self.sessions {
+                sessions::show(ui.ctx(), sessions, choice, focus_primary, &mut asks);
+            } else if let Some(card) = &self.panel {
                 layout::card(ui.ctx(), card, waited_ms, focus_primary, &mut asks);
             }
             if let Some(badge) = &self.badge {

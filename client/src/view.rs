@@ -5,6 +5,8 @@ use afterglow_wire::command::Command;
 use afterglow_wire::control::{RefusalCode, Stage};
 use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
+use afterglow_wire::service::ServiceStatus;
+use afterglow_wire::sessions::{SessionEntry, SessionOrder};
 
 /// The whole of what the user sees.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,11 +131,35 @@ pub enum Panel {
         /// Why.
         text: String,
     },
+    /// The user signed off: the session runs on.
+    SignedOff,
+    /// The token's sessions, and what can be done with them.
+    Sessions(Box<SessionPanel>),
+    /// The server asks the user something.
+    Question {
+        /// The question's number.
+        question: u64,
+        /// What is asked.
+        text: String,
+    },
     /// Another DTU shows the session now.
     Elsewhere {
         /// What people call it.
         dtu: String,
     },
+}
+
+/// What the session panel shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SessionPanel {
+    /// False until a server answered.
+    pub listed: bool,
+    /// The sessions, the last connected first; then earlier copies.
+    pub sessions: Vec<SessionEntry>,
+    /// The services of the session that is shown.
+    pub services: Vec<ServiceStatus>,
+    /// Why something is missing; else empty.
+    pub trouble: String,
 }
 
 /// A small word at the edge.
@@ -143,6 +169,11 @@ pub enum Badge {
     ControlLost {
         /// The server that stopped answering.
         server: ServerName,
+    },
+    /// Something that the server has to tell.
+    Notice {
+        /// What.
+        text: String,
     },
     /// The session goes on under another server's care.
     CaredForBy {
@@ -209,7 +240,7 @@ pub enum FromWindow {
 }
 
 /// What the user asks of the DTU itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// Insert or remove the soft card (Ctrl+Alt+Shift+C).
     ToggleCard,
@@ -222,4 +253,28 @@ pub enum Ask {
     UsePseudo,
     /// Try the insert again.
     TryAgain,
+    /// Open or close the session panel (Ctrl+Alt+Shift+P).
+    TogglePanel,
+    /// Show another of the token's sessions.
+    Switch(SessionId),
+    /// Start one more session.
+    NewSession,
+    /// Do something with one of the sessions.
+    Manage {
+        /// The session.
+        session: SessionId,
+        /// Its epoch, as it was listed.
+        epoch: Epoch,
+        /// What.
+        order: SessionOrder,
+    },
+    /// Take the session from this screen, and let it run on.
+    SignOff,
+    /// The answer to a question.
+    Answer {
+        /// The question's number.
+        question: u64,
+        /// True for yes.
+        yes: bool,
+    },
 }

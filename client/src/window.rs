@@ -377,9 +377,9 @@ impl App {
             KeyOutcome::Send(event) => self.outbox.send(FromWindow::Input(event)),
             KeyOutcome::HotKey(hot_key) => self.hot_key(event_loop, hot_key),
             KeyOutcome::Keep => {
-                if let Some(event) = keys::osd_key(event, pressed, self.modifiers) {
-                    self.osd_event(event);
-                }
+                let key = keys::osd_key(event, pressed, self.modifiers);
+                let text = keys::osd_text(event, pressed);
+                key.into_iter().chain(text).for_each(|event| self.osd_event(event));
             }
         }
     }
@@ -395,6 +395,7 @@ impl App {
                 }
             }
             HotKey::Quit => self.close(event_loop),
+            HotKey::Panel => self.outbox.send(FromWindow::Ask(Ask::TogglePanel)),
             HotKey::Reserved => {}
         }
     }

@@ -143,6 +143,15 @@ wire_struct! {
     }
 }
 
+impl SessionSpec {
+    /// What its X server has to know.
+    pub fn warm(&self) -> WarmSpec {
+        let SessionSpec { runtime_dir, size_max, listen, port_last, .. } = self;
+        let runtime_dir = runtime_dir.clone();
+        WarmSpec { runtime_dir, size_max: *size_max, listen: *listen, port_last: *port_last }
+    }
+}
+
 /// A keeper's first message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeeperStart {

@@ -111,7 +111,7 @@ wire_struct! {
 }
 
 impl ServiceStatus {
-    /// True if it runs, or is wanted to run.
+    /// True if it runs, or is wanted to run although it failed.
     pub fn is_wanted(&self) -> bool {
         self.state != ServiceState::Stopped
     }

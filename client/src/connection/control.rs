@@ -198,7 +198,9 @@ impl Connection {
             ToDtu::Refused(refused) => self.refused(refused),
             ToDtu::Progress(progress) => self.progress(&progress),
             ToDtu::SessionEnded(ended) => self.session_ended(&ended),
-            ToDtu::Sessions(_) | ToDtu::Notice(_) | ToDtu::Question(_) => {}
+            ToDtu::Sessions(sessions) => self.sessions_listed(sessions),
+            ToDtu::Notice(notice) => self.noticed(notice),
+            ToDtu::Question(question) => self.questioned(question),
             ToDtu::Welcome(_) | ToDtu::Unknown(_) => {}
         }
     }

@@ -27,6 +27,8 @@ const REFUSALS_MAX: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Present {
     pub(super) token: Token,
+    /// Which of its sessions, until a server answered with one.
+    want: Want,
     /// The number of its insert.
     pub(super) number: u64,
     pub(super) since_ms: u64,
@@ -79,6 +81,8 @@ pub(super) enum Stop {
     Elsewhere { dtu: String },
     /// The session is over.
     Ended { text: String },
+    /// The user signed off.
+    SignedOff,
 }
 
 impl Connection {
@@ -101,9 +105,16 @@ impl Connection {
             return;
         }
         self.take_token_out();
+        self.present_anew(token, Want::Last);
+    }
+
+    /// The token is in, with an insert of its own, for this session.
+    pub(super) fn present_anew(&mut self, token: Token, want: Want) {
+        self.close_panel();
         self.insert_number += 1;
         self.present = Some(Present {
             token,
+            want,
             number: self.insert_number,
             since_ms: self.now_ms,
             phase: Phase::Wanted { at_ms: self.now_ms },
@@ -127,6 +138,7 @@ impl Connection {
     /// links.
     pub(super) fn take_token_out(&mut self) {
         let Some(present) = self.present.take() else { return };
+        self.close_panel();
         let insert = present.number;
         self.removed_through = insert;
         self.log(Logged::Removed { insert });
@@ -168,6 +180,7 @@ impl Connection {
         let (cause, ticket) = match present.redirect.take() {
             Some((_, redirect)) => (Cause::Redirect, Some(redirect.ticket)),
             None if present.answered => (Cause::Failover, present.resume.clone()),
+            None if present.want != Want::Last => (Cause::Switch, None),
             None => (Cause::Insert, None),
         };
         present.phase = Phase::Asked { heard_ms: now_ms };
@@ -178,7 +191,7 @@ impl Connection {
         let insert = Insert {
             insert: present.number,
             token: present.token.clone(),
-            want: Want::Last,
+            want: present.want,
             cause,
             ticket,
             unreachable: present.unreachable.iter().cloned().collect(),
@@ -274,6 +287,7 @@ impl Connection {
         let Some(present) = &mut self.present else { return };
         present.phase = Phase::Answered;
         present.answered = true;
+        present.want = Want::Last;
         present.redirects = 0;
         present.refusals = 0;
         present.refusal = None;
@@ -417,6 +431,7 @@ impl Connection {
         let text = match &stop {
             Stop::Refused { text, .. } | Stop::Ended { text } => text.clone(),
             Stop::Elsewhere { dtu } => dtu.clone(),
+            Stop::SignedOff => String::new(),
         };
         self.drop_display(reason, &text);
         if matches!(stop, Stop::Ended { .. }) {

@@ -16,6 +16,7 @@
 //! | `display` | the display link: attach, frames, loss |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
+//! | `panel` | the session panel, notices and questions |
 //! | `view` | what the user sees of all that |
 //!
 //! What always holds: at most one session is shown, and of its copies only the
@@ -32,6 +33,7 @@ mod gap;
 mod input;
 mod insert;
 mod jitter;
+mod panel;
 mod search;
 mod suspicion;
 mod view;
@@ -49,6 +51,7 @@ use display::{DisplayLink, Shown};
 use input::InputBuffer;
 use insert::Present;
 use jitter::Jitter;
+use panel::PanelState;
 use search::Search;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -113,6 +116,7 @@ pub struct Connection {
     /// A remove that no server was told yet.
     untold_remove: Option<u64>,
     reader_trouble: Option<String>,
+    panel: PanelState,
     display: Option<DisplayLink>,
     /// The session whose picture is on the screen, live or not.
     shown: Option<Shown>,
@@ -156,6 +160,7 @@ impl Connection {
             removed_through: config.insert_base,
             untold_remove: None,
             reader_trouble: None,
+            panel: PanelState::default(),
             display: None,
             shown: None,
             restarted: None,
@@ -212,6 +217,7 @@ impl Connection {
             self.insert_deadline_ms(),
             self.display_deadline_ms(),
             self.view_deadline_ms(),
+            self.panel_deadline_ms(),
         ]
         .into_iter()
         .flatten()
@@ -224,6 +230,7 @@ impl Connection {
         self.control_on_time();
         self.insert_on_time();
         self.display_on_time();
+        self.ask_for_list();
     }
 
     /// What follows from the state, whatever led to it.
@@ -288,6 +295,7 @@ impl Connection {
             Ask::TrustGroup(group) => self.trust_group(group),
             Ask::RefuseGroup(group) => self.refuse_group(group),
             Ask::TryAgain => self.try_again(),
+            ask => self.panel_asked(ask),
         }
     }
 

@@ -39,17 +39,25 @@ impl Connection {
             return View { picture: Picture::Blank, panel: Some(self.no_token()), badge: None };
         };
         if let Phase::Stopped(stop) = &present.phase {
-            let panel = Some(stopped(stop));
+            let open = self.panel_view().filter(|_| !self.is_signed_off());
+            let panel = Some(open.unwrap_or_else(|| stopped(stop)));
             return View { picture: Picture::Blank, panel, badge: None };
         }
         match (&self.shown, self.gap()) {
-            (Some(_), GapView::None | GapView::Grace { .. }) => View {
-                picture: Picture::Live,
-                panel: self.restarted.as_ref().map(|(on, notice, _)| Panel::Restarted {
-                    on: on.clone(),
-                    notice: notice.clone(),
-                }),
-                badge: self.badge(present),
+            (Some(_), GapView::None | GapView::Grace { .. }) => match self.panel_view() {
+                Some(panel) => View {
+                    picture: Picture::Dimmed,
+                    panel: Some(panel),
+                    badge: self.badge(present),
+                },
+                None => View {
+                    picture: Picture::Live,
+                    panel: self.restarted.as_ref().map(|(on, notice, _)| Panel::Restarted {
+                        on: on.clone(),
+                        notice: notice.clone(),
+                    }),
+                    badge: self.badge(present),
+                },
             },
             (Some(shown), GapView::Long { since_ms }) => {
                 let for_ms = self.fine_steps_since(since_ms);
@@ -155,6 +163,9 @@ impl Connection {
     }
 
     fn badge(&self, present: &Present) -> Option<Badge> {
+        if let Some(text) = self.notice_view() {
+            return Some(Badge::Notice { text: text.to_owned() });
+        }
         match (self.up(), &self.lost_server) {
             (Some(up), _) => {
                 let host = &self.shown.as_ref()?.host;
@@ -216,6 +227,7 @@ fn stopped(stop: &Stop) -> Panel {
         Stop::Refused { server, code, text } => Panel::Refused { server, code, text },
         Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
         Stop::Ended { text } => Panel::Ended { text },
+        Stop::SignedOff => Panel::SignedOff,
     }
 }
 
@@ -243,5 +255,8 @@ fn panel_name(panel: &Panel) -> &'static str {
         Panel::Restarted { .. } => "Restarted",
         Panel::Ended { .. } => "Ended",
         Panel::Elsewhere { .. } => "Elsewhere",
+        Panel::SignedOff => "SignedOff",
+        Panel::Sessions(_) => "Sessions",
+        Panel::Question { .. } => "Question",
     }
 }

@@ -6,13 +6,13 @@ use crate::view::Ask;
 use egui::{Align, Align2, Color32, CornerRadius, FontId, Layout, Margin, RichText, Stroke, Ui};
 
 const CARD_WIDTH: f32 = 464.0;
-const TEXT: Color32 = Color32::from_rgb(0xec, 0xee, 0xf6);
-const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
-const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
-const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
-const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
-const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
-const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
+pub const TEXT: Color32 = Color32::from_rgb(0xec, 0xee, 0xf6);
+pub const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
+pub const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
+pub const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
+pub const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
+pub const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
+pub const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
 
 /// Colours and shapes of everything that egui draws by itself.
 pub fn set_style(context: &egui::Context) {
@@ -89,7 +89,7 @@ fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks:
         ui.horizontal(|ui| {
             for wish in &card.buttons {
                 if button(ui, wish, focus_primary) {
-                    asks.push(wish.ask);
+                    asks.push(wish.ask.clone());
                 }
             }
         });

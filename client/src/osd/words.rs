@@ -16,7 +16,7 @@ pub enum Tone {
 }
 
 /// A button: what it says, and what it asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Button {
     /// Its words.
     pub label: &'static str,
@@ -145,8 +145,24 @@ pub fn card(panel: &Panel) -> Card {
         )
         .hint(notice.clone()),
         Panel::Ended { text } => Card::new(Tone::Calm, "Session ended", text.clone())
-            .hint("Take the card out, or start a new session.")
-            .primary("Start a new session", Ask::TryAgain),
+            .hint("Take the card out, go on with another session of yours, or start a new one.")
+            .primary("Go on", Ask::TryAgain)
+            .secondary("Your sessions", Ask::TogglePanel),
+        Panel::SignedOff => Card::new(
+            Tone::Calm,
+            "Signed off",
+            "Your programs keep running. Nothing of them is left here.",
+        )
+        .hint("Insert the card again, here or elsewhere, to go on.")
+        .primary("Show it here", Ask::TryAgain),
+        Panel::Question { question, text } => {
+            let answer = |yes| Ask::Answer { question: *question, yes };
+            Card::new(Tone::Attention, "The administrator asks", text.clone())
+                .secondary("Yes", answer(true))
+                .primary("No", answer(false))
+        }
+        // It is no card: see `sessions`.
+        Panel::Sessions(_) => Card::new(Tone::Calm, "Your sessions", ""),
         Panel::Elsewhere { dtu } => Card::new(
             Tone::Calm,
             "Your desktop is elsewhere",
@@ -256,6 +272,7 @@ fn fingerprint_lines(group: &GroupId) -> [String; 4] {
 /// A badge in words.
 pub fn badge(badge: &Badge) -> String {
     match badge {
+        Badge::Notice { text } => text.clone(),
         Badge::ControlLost { server } => format!("{server} does not answer · your session goes on"),
         Badge::CaredForBy { server, instead_of } => {
             format!("{server} stands in for {instead_of}")

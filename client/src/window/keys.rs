@@ -16,7 +16,9 @@ pub enum HotKey {
     Fullscreen,
     /// Q: quit.
     Quit,
-    /// P and D belong to the DTU, but do nothing in this version.
+    /// P: the session panel, and away with it.
+    Panel,
+    /// D belongs to the DTU, but does nothing in this version.
     Reserved,
 }
 
@@ -27,7 +29,8 @@ impl HotKey {
             'c' => Some(HotKey::Card),
             'f' => Some(HotKey::Fullscreen),
             'q' => Some(HotKey::Quit),
-            'p' | 'd' => Some(HotKey::Reserved),
+            'p' => Some(HotKey::Panel),
+            'd' => Some(HotKey::Reserved),
             _ => None,
         }
     }
@@ -134,10 +137,24 @@ pub fn osd_key(event: &KeyEvent, pressed: bool, modifiers: ModifiersState) -> Op
         Key::Named(NamedKey::Space) => egui::Key::Space,
         Key::Named(NamedKey::ArrowLeft) => egui::Key::ArrowLeft,
         Key::Named(NamedKey::ArrowRight) => egui::Key::ArrowRight,
+        Key::Named(NamedKey::ArrowUp) => egui::Key::ArrowUp,
+        Key::Named(NamedKey::ArrowDown) => egui::Key::ArrowDown,
+        Key::Named(NamedKey::Escape) => egui::Key::Escape,
+        Key::Named(NamedKey::Backspace) => egui::Key::Backspace,
+        Key::Named(NamedKey::Delete) => egui::Key::Delete,
+        Key::Named(NamedKey::Home) => egui::Key::Home,
+        Key::Named(NamedKey::End) => egui::Key::End,
         _ => return None,
     };
     let modifiers = egui::Modifiers { shift: modifiers.shift_key(), ..egui::Modifiers::NONE };
     Some(egui::Event::Key { key, physical_key: None, pressed, repeat: event.repeat, modifiers })
+}
+
+/// What a key writes into a field of the on-screen display.
+pub fn osd_text(event: &KeyEvent, pressed: bool) -> Option<egui::Event> {
+    let text = event.text.as_ref().filter(|_| pressed)?;
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    (!text.is_empty()).then_some(egui::Event::Text(text))
 }
 
 #[cfg(test)]

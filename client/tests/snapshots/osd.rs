@@ -4,10 +4,12 @@ use crate::golden::{Tolerance, check};
 use crate::picture::{fill, size};
 use afterglow_client::osd::Osd;
 use afterglow_client::render::scene::Scene;
-use afterglow_client::view::{Ask, Badge, Panel, Picture};
+use afterglow_client::view::{Ask, Badge, Panel, Picture, SessionPanel};
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{RefusalCode, Stage};
-use afterglow_wire::ids::{GroupId, ServerName};
+use afterglow_wire::ids::{Epoch, GroupId, ServerName, SessionId};
+use afterglow_wire::service::{ServiceState, ServiceStatus};
+use afterglow_wire::sessions::{SessionEntry, SessionState};
 
 const WIDTH: u16 = 640;
 const HEIGHT: u16 = 400;
@@ -150,8 +152,74 @@ fn when_it_is_over() {
     panel("elsewhere", Picture::Blank, Panel::Elsewhere { dtu: "reception-2".into() });
 }
 
+fn entry(number: u8, name: &str, on: &str, state: SessionState) -> SessionEntry {
+    SessionEntry {
+        session: SessionId([number; 16]),
+        epoch: Epoch(1),
+        name: name.into(),
+        server: server(on),
+        state,
+        age_ms: 200_000 * u64::from(number),
+        services: Default::default(),
+    }
+}
+
+fn three_sessions() -> SessionPanel {
+    let mut work = entry(1, "work", "host05", SessionState::Shown);
+    work.services = ["mail", "chart"].map(|name| name.parse().unwrap()).into_iter().collect();
+    let older = entry(3, "work", "mud", SessionState::OlderCopy);
+    let sessions = vec![work, entry(2, "", "host21", SessionState::HostSilent), older];
+    SessionPanel { listed: true, sessions, ..SessionPanel::default() }
+}
+
+fn sessions(panel: SessionPanel) -> Panel {
+    Panel::Sessions(Box::new(panel))
+}
+
+#[test]
+fn the_session_panel() {
+    panel("sessions", Picture::Dimmed, sessions(three_sessions()));
+    let mut one = three_sessions();
+    one.sessions.truncate(1);
+    let service = |name: &str, state, required, text: &str| ServiceStatus {
+        name: name.parse().unwrap(),
+        state,
+        required,
+        host: if name == "chart" { "ada@big".into() } else { String::new() },
+        text: text.into(),
+    };
+    one.services = vec![
+        service("mail", ServiceState::Running, true, ""),
+        service("chart", ServiceState::Running, false, ""),
+        service("music", ServiceState::Failed, false, "it ended with exit status: 1"),
+    ];
+    panel("sessions-services", Picture::Dimmed, sessions(one));
+    let trouble = "The group's store does not answer: only what is on this server is listed.";
+    let asking = SessionPanel { trouble: trouble.into(), ..SessionPanel::default() };
+    panel("sessions-trouble", Picture::Dimmed, sessions(asking));
+    let text = "The administrator wants to move this session to host05. Its programs end, and are \
+                started again there; what is not saved is lost. Move it now?";
+    panel("question", Picture::Dimmed, Panel::Question { question: 1, text: text.into() });
+    panel("signed-off", Picture::Blank, Panel::SignedOff);
+}
+
+#[test]
+fn the_session_panel_is_worked_by_keys() {
+    let keys = |keys: &[egui::Key]| keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>();
+    let three = sessions(three_sessions());
+    let second = SessionId([2; 16]);
+    let pressed = |keys: Vec<egui::Event>| asked(&three, &keys);
+    use egui::Key::{ArrowDown, Enter, Escape};
+    assert_eq!(pressed(keys(&[ArrowDown, Enter])), [Ask::Switch(second)]);
+    // An earlier copy is not switched to: it has to be continued first.
+    assert_eq!(pressed(keys(&[ArrowDown, ArrowDown, Enter])), []);
+    assert_eq!(pressed(keys(&[Escape])), [Ask::TogglePanel]);
+}
+
 #[test]
 fn badges() {
+    let told = Badge::Notice { text: "The service mail failed and is started again.".into() };
+    golden("badge-notice", Picture::Live, None, Some(told));
     let lost = Badge::ControlLost { server: server("mud") };
     golden("badge-control-lost", Picture::Live, None, Some(lost));
     let cared = Badge::CaredForBy { server: server("host05"), instead_of: server("mud") };

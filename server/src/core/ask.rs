@@ -1,12 +1,16 @@
 //! Who waits for which answer of the store, or of an endpoint.
 
 use super::course::CourseId;
-use super::{Action, CopyId, Level, ServerCore, StoreAnswer, StoreOperation};
+use super::{Action, CopyId, Due, Level, ServerCore, StoreAnswer, StoreOperation};
 use crate::auth::LinkId;
 use crate::session::act::{Answer, Confirmed, Down};
 use crate::store::SessionRow;
 use afterglow_wire::ids::{Epoch, ServerName, SessionId};
 use afterglow_wire::sessions::Manage;
+
+/// How often a store that knew less than we is asked whether it knows as much
+/// again, in milliseconds.
+const BEHIND_MS: u64 = 5_000;
 
 /// Who asked, and what for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,10 +41,16 @@ pub(super) enum Asker {
     Services(CopyId),
     /// We ourselves: the earlier copies here.
     Copies,
-    /// An earlier copy that is to go on: the session that it was.
-    Continue(CopyId),
+    /// An earlier copy that is to go on as this: the session that it was.
+    Continue(SessionId),
     /// An earlier copy that is to go on: what it becomes.
     Adopt(SessionId),
+    /// An earlier copy that is to go on: whether what it becomes was stored.
+    Adopted(SessionId),
+    /// We ourselves: that a session is over.
+    End(CopyId),
+    /// We ourselves: whether it still knows less of a session than we.
+    Behind(SessionId),
     /// A link's session panel, in this insert.
     List(LinkId, u64),
     /// A link's session panel: what is to be done, and to what.
@@ -95,8 +105,11 @@ impl ServerCore {
             }
             Asker::Services(copy) => self.services_noted(copy, &answer),
             Asker::Copies => self.copies_read(answer),
-            Asker::Continue(copy) => self.continue_with(copy, answer),
+            Asker::Continue(becomes) => self.continue_with(becomes, answer),
             Asker::Adopt(becomes) => self.adopt(becomes, &answer),
+            Asker::Adopted(becomes) => self.adopt_is_read(becomes, &answer),
+            Asker::End(copy) => self.end_noted(copy, &answer),
+            Asker::Behind(session) => self.behind_is_read(session, answer),
             Asker::List(link, insert) => self.listed(link, insert, answer),
             Asker::Manage(link, manage) => self.manage_stored(link, *manage, answer),
             Asker::Managed(link, insert) => self.managed(link, insert, &answer),
@@ -167,10 +180,32 @@ impl ServerCore {
             }
             return;
         }
-        if self.store_behind.insert(session, (row.epoch, epoch)).is_none()
-            && let Some(trouble) = self.store_trouble()
-        {
-            self.log(Level::Error, || trouble);
+        let before = self.store_behind.get(&session).copied();
+        let known = before.map_or(epoch, |(_, known)| known.max(epoch));
+        self.store_behind.insert(session, (row.epoch, known));
+        if before.is_none() {
+            self.at(self.now.steady_ms + BEHIND_MS, Due::Behind(session));
+            if let Some(trouble) = self.store_trouble() {
+                self.log(Level::Error, || trouble);
+            }
+        }
+    }
+
+    /// Asks again about a session of which the store knew less than we,
+    /// whether its copy here still runs or not.
+    pub(super) fn look_behind(&mut self, session: SessionId) {
+        if self.store_behind.contains_key(&session) {
+            self.ask_store(Asker::Behind(session), StoreOperation::Session(session));
+        }
+    }
+
+    fn behind_is_read(&mut self, session: SessionId, answer: StoreAnswer) {
+        let Some((_, known)) = self.store_behind.get(&session).copied() else { return };
+        if let Ok(row) = row_of(answer) {
+            self.compare_epochs((session, known), row.as_deref());
+        }
+        if self.store_behind.contains_key(&session) {
+            self.at(self.now.steady_ms + BEHIND_MS, Due::Behind(session));
         }
     }
 

@@ -44,7 +44,12 @@ impl ServerCore {
         let before = self.table.get(copy.0, copy.1).map(|known| known.trouble.clone());
         let endpoint = SocketAddrV4::new(self.config.group.advertise, status.port);
         let hash = self.config.key.token_hash(&status.token);
+        let older: Vec<CopyId> = self.table.stale().map(|copy| (copy.id, copy.epoch)).collect();
         self.table.status(status, endpoint, hash);
+        let stale = self.table.stale().map(|copy| (copy.id, copy.epoch));
+        for fresh in stale.filter(|copy| !older.contains(copy)).collect::<Vec<_>>() {
+            self.set_aside(fresh, fresh.1.next());
+        }
         self.lead_away(copy);
         self.note_services(copy);
         if before.unwrap_or_default() != status.trouble && !status.trouble.is_empty() {
@@ -128,15 +133,30 @@ impl ServerCore {
         self.log(Level::Info, || format!("session {session:?} epoch {epoch} is over: {text}"));
         let stale = self.table.remove(session, epoch).is_some_and(|known| known.stale);
         self.services_told.remove(&copy);
-        if stale {
-            self.forget_copy(copy);
+        match (stale, by_itself) {
+            (true, _) => self.older_is_gone(copy),
+            (false, true) => self.end_row(copy),
+            (false, false) => {
+                let (owner, endpoint) = (self.me().clone(), None);
+                let operation = StoreOperation::SetEndpoint { session, epoch, owner, endpoint };
+                self.ask_store(Asker::Over, operation);
+            }
         }
-        let owner = self.me().clone();
-        let operation = match by_itself {
-            true => StoreOperation::End { session, epoch, owner },
-            false => StoreOperation::SetEndpoint { session, epoch, owner, endpoint: None },
-        };
-        self.ask_store(Asker::Over, operation);
         self.tell_ended(copy, text);
+    }
+
+    /// Tells the store that a session is over.
+    pub(super) fn end_row(&mut self, (session, epoch): CopyId) {
+        let owner = self.me().clone();
+        let operation = StoreOperation::End { session, epoch, owner };
+        self.ask_store(Asker::End((session, epoch)), operation);
+    }
+
+    /// The store heard that a session is over, or is told again later: else it
+    /// would be started again, as if it had been lost.
+    pub(super) fn end_noted(&mut self, copy: CopyId, answer: &StoreAnswer) {
+        if *answer == StoreAnswer::Down {
+            self.at(self.now.steady_ms + STORE_AGAIN_MS, Due::End(copy.0, copy.1));
+        }
     }
 }

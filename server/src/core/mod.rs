@@ -97,6 +97,13 @@ enum Due {
     Copies,
     /// A user has had his time for an answer.
     Consent(u64),
+    /// The store is to be asked whether it took what a copy becomes.
+    Adopt(SessionId),
+    /// The store is to be told again that a session is over.
+    End(SessionId, Epoch),
+    /// The store is to be asked again about a session of which it knew less
+    /// than we.
+    Behind(SessionId),
 }
 
 /// One copy of a session.
@@ -134,7 +141,9 @@ pub struct ServerCore {
     /// The running services that the store was told of, of each copy here.
     services_told: BTreeMap<CopyId, Vec<ServiceName>>,
     /// The earlier copies that are about to go on, by what they become.
-    adopting: BTreeMap<SessionId, CopyId>,
+    adopting: BTreeMap<SessionId, older::Adopting>,
+    /// Earlier copies of which the log says that they cannot go on.
+    held_back: BTreeSet<CopyId>,
     /// Moves that wait for their users, by the question's number.
     consents: BTreeMap<u64, moving::Asked>,
     next_question: u64,
@@ -179,9 +188,10 @@ impl ServerCore {
             asked: BTreeMap::new(),
             next_request: 1,
             questions: BTreeMap::new(),
-            due: BTreeSet::new(),
+            due: BTreeSet::from([(older::LOOK_MS, Due::Copies)]),
             services_told: BTreeMap::new(),
             adopting: BTreeMap::new(),
+            held_back: BTreeSet::new(),
             consents: BTreeMap::new(),
             next_question: 1,
             store_behind: BTreeMap::new(),
@@ -293,6 +303,9 @@ impl ServerCore {
                 Due::Services(session, epoch) => self.note_services((session, epoch)),
                 Due::Copies => self.look_at_copies(),
                 Due::Consent(question) => self.consent_is_due(question),
+                Due::Adopt(becomes) => self.adopt_is_due(becomes),
+                Due::End(session, epoch) => self.end_row((session, epoch)),
+                Due::Behind(session) => self.look_behind(session),
             }
         }
         if self.next_alive_ms <= now_ms && !self.links.is_empty() {

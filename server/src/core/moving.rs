@@ -55,7 +55,8 @@ impl ServerCore {
     pub(super) fn consented(&mut self, link: LinkId, consent: Consent) {
         let Consent { insert, question, yes } = consent;
         let theirs = |asked: &Asked| (asked.link, asked.insert) == (link, insert);
-        if !self.consents.get(&question).is_some_and(theirs) {
+        let is_in = self.speaks_for(link, insert).is_some();
+        if !is_in || !self.consents.get(&question).is_some_and(theirs) {
             return;
         }
         let Some(asked) = self.consents.remove(&question) else { return };
@@ -76,11 +77,12 @@ impl ServerCore {
     pub(super) fn move_copy(&mut self, copy: CopyId, to: ServerName, answer: Option<u64>) {
         let (session, epoch) = copy;
         let up = self.group.topology().up().any(|host| host.message.host == to);
-        let runs = self.table.get(session, epoch).is_some_and(|known| !known.stale);
-        let problem = match (up, runs) {
-            (_, false) => Some("the session does not run here any more".to_owned()),
+        let known = self.table.get(session, epoch).filter(|known| !known.stale);
+        let problem = match (up, known.map(|known| known.endpoint)) {
+            (_, None) => Some("the session does not run here any more".to_owned()),
+            (_, Some(None)) => Some("the session still starts; try again".to_owned()),
             (false, _) => Some(format!("{to} is no other server of the group that is up")),
-            (true, true) => None,
+            (true, Some(Some(_))) => None,
         };
         if let Some(problem) = problem {
             self.log(Level::Warn, || format!("session {session:?} is not moved: {problem}"));

@@ -13,7 +13,15 @@ use afterglow_wire::local::{End, Freeze, ToKeeper};
 
 /// How often the store is asked what users want of the copies here, in
 /// milliseconds.
-const LOOK_MS: u64 = 2_000;
+pub(super) const LOOK_MS: u64 = 2_000;
+
+/// An earlier copy that is about to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Adopting {
+    copy: CopyId,
+    /// True once the store has what it becomes.
+    stored: bool,
+}
 
 impl ServerCore {
     /// A copy is older than its session: it is frozen and listed.
@@ -33,44 +41,55 @@ impl ServerCore {
         self.ask_store(Asker::Over, StoreOperation::NoteCopy(Box::new(row)));
     }
 
-    fn look_at_copies_later(&mut self) {
+    pub(super) fn look_at_copies_later(&mut self) {
         if !self.due.iter().any(|(_, due)| *due == Due::Copies) {
             self.at(self.now.steady_ms + LOOK_MS, Due::Copies);
         }
     }
 
-    /// Asks what is wanted of the copies here, for as long as there are some.
+    /// Says again what a keeper may not have heard, and asks what is wanted of
+    /// the copies here: once when the server starts, since its host may have
+    /// lost some that are listed, and for as long as there are some.
     pub(super) fn look_at_copies(&mut self) {
-        if self.table.stale().next().is_some() {
-            let owner = self.me().clone();
-            self.ask_store(Asker::Copies, StoreOperation::CopiesAt(owner));
-            self.look_at_copies_later();
+        let thawed = self.table.stale().filter(|copy| !copy.frozen);
+        let thawed: Vec<CopyId> = thawed.map(|copy| (copy.id, copy.epoch)).collect();
+        for (session, epoch) in thawed {
+            let message = ToKeeper::Freeze(Freeze { by: epoch.next() });
+            self.actions.push(Action::TellKeeper { session, epoch, message });
         }
+        let stored = self.adopting.iter().filter(|(_, adopting)| adopting.stored);
+        let stored: Vec<_> = stored.map(|(becomes, adopting)| (*becomes, adopting.copy)).collect();
+        for (becomes, (session, epoch)) in stored {
+            self.actions.push(Action::Adopt { session, epoch, becomes });
+        }
+        let owner = self.me().clone();
+        self.ask_store(Asker::Copies, StoreOperation::CopiesAt(owner));
     }
 
     /// The store says which copies it lists here.
     pub(super) fn copies_read(&mut self, answer: StoreAnswer) {
-        let StoreAnswer::Copies(rows) = answer else { return };
-        let stale: Vec<(CopyId, bool)> =
-            self.table.stale().map(|copy| ((copy.id, copy.epoch), copy.frozen)).collect();
-        for (copy, frozen) in &stale {
-            // What the store did not hear, or a keeper, is said again.
+        let StoreAnswer::Copies(rows) = answer else { return self.look_at_copies_later() };
+        let stale: Vec<CopyId> = self.table.stale().map(|copy| (copy.id, copy.epoch)).collect();
+        for copy in &stale {
+            // What the store did not hear is said again.
             if !rows.iter().any(|row| (row.session, row.epoch) == *copy) {
                 self.note_copy(*copy);
             }
-            if !frozen {
-                let (session, epoch) = *copy;
-                let message = ToKeeper::Freeze(Freeze { by: epoch.next() });
-                self.actions.push(Action::TellKeeper { session, epoch, message });
-            }
+        }
+        if !stale.is_empty() || !rows.is_empty() {
+            self.look_at_copies_later();
         }
         for row in rows {
             let copy = (row.session, row.epoch);
-            match row.wish {
-                _ if !stale.iter().any(|(known, _)| *known == copy) => self.forget_copy(copy),
-                Some(Wish::End) => self.end_copy(copy, "You ended this earlier copy."),
-                Some(Wish::Continue) => self.continue_copy(copy),
-                Some(Wish::Move(_)) | None => {}
+            let stale = self.table.get(copy.0, copy.1).map(|known| known.stale);
+            match (stale, row.wish) {
+                (None, _) => self.forget_copy(copy),
+                (Some(true), Some(Wish::End)) => {
+                    self.end_copy(copy, "You ended this earlier copy.");
+                }
+                (Some(true), Some(Wish::Continue)) => self.continue_copy(copy),
+                // What runs here and is listed is about to be judged.
+                (Some(false), _) | (_, Some(Wish::Move(_)) | None) => {}
             }
         }
     }
@@ -82,7 +101,7 @@ impl ServerCore {
     }
 
     /// The copy is no earlier copy any more.
-    pub(super) fn forget_copy(&mut self, (session, epoch): CopyId) {
+    fn forget_copy(&mut self, (session, epoch): CopyId) {
         let owner = self.me().clone();
         let operation = StoreOperation::ForgetCopy { session, epoch, owner };
         self.ask_store(Asker::Over, operation);
@@ -90,20 +109,25 @@ impl ServerCore {
 
     /// Lets an earlier copy go on: first the session that it was is read.
     pub(super) fn continue_copy(&mut self, copy: CopyId) {
-        let under_way = self.adopting.values().any(|adopted| *adopted == copy);
+        let under_way = self.adopting.values().any(|adopting| adopting.copy == copy);
         if !under_way && self.table.get(copy.0, copy.1).is_some_and(|known| known.stale) {
-            self.ask_store(Asker::Continue(copy), StoreOperation::Session(copy.0));
+            let becomes = SessionId(self.random());
+            self.adopting.insert(becomes, Adopting { copy, stored: false });
+            self.ask_store(Asker::Continue(becomes), StoreOperation::Session(copy.0));
         }
     }
 
     /// The session that the copy was: the copy gets a row of its own.
-    pub(super) fn continue_with(&mut self, copy: CopyId, answer: StoreAnswer) {
-        let StoreAnswer::Row(Some(row)) = answer else { return };
-        let Some(known) = self.table.get(copy.0, copy.1).filter(|known| known.stale) else {
+    pub(super) fn continue_with(&mut self, becomes: SessionId, answer: StoreAnswer) {
+        let Some((session, epoch)) = self.adopting.get(&becomes).map(|adopting| adopting.copy)
+        else {
             return;
         };
+        let stale = self.table.get(session, epoch).filter(|known| known.stale);
+        let (Some(known), StoreAnswer::Row(Some(row))) = (stale, answer) else {
+            return self.cannot_go_on(becomes);
+        };
         let services = known.wanted_services();
-        let becomes = SessionId(self.random());
         let row = SessionRow {
             id: becomes,
             epoch: Epoch::FIRST,
@@ -117,36 +141,83 @@ impl ServerCore {
             ended: false,
             ..*row
         };
-        self.adopting.insert(becomes, copy);
         let operation = StoreOperation::Create { row: Box::new(row), only: false };
         self.ask_store(Asker::Adopt(becomes), operation);
     }
 
     /// The store has the row, or takes none.
     pub(super) fn adopt(&mut self, becomes: SessionId, answer: &StoreAnswer) {
-        let Some((session, epoch)) = self.adopting.get(&becomes).copied() else { return };
-        if let StoreAnswer::Count(Some(_)) = answer {
-            self.log(Level::Info, || {
-                format!("the earlier copy {session:?} epoch {epoch} goes on as {becomes:?}")
-            });
-            return self.actions.push(Action::Adopt { session, epoch, becomes });
+        match answer {
+            StoreAnswer::Count(Some(_)) => self.row_is_there(becomes),
+            StoreAnswer::Count(None) => self.cannot_go_on(becomes),
+            // It may have taken the row all the same.
+            _ => self.at(self.now.steady_ms + LOOK_MS, Due::Adopt(becomes)),
         }
-        self.adopting.remove(&becomes);
-        self.log(Level::Warn, || {
-            format!(
-                "the earlier copy {session:?} epoch {epoch} cannot go on: the store does not \
-                 answer, or takes no more sessions of its token"
-            )
+    }
+
+    /// The store is asked whether it took the row.
+    pub(super) fn adopt_is_due(&mut self, becomes: SessionId) {
+        if self.adopting.contains_key(&becomes) {
+            self.ask_store(Asker::Adopted(becomes), StoreOperation::Session(becomes));
+        }
+    }
+
+    /// The store took the row, or did not.
+    pub(super) fn adopt_is_read(&mut self, becomes: SessionId, answer: &StoreAnswer) {
+        match answer {
+            StoreAnswer::Row(Some(_)) => self.row_is_there(becomes),
+            StoreAnswer::Row(None) => self.cannot_go_on(becomes),
+            _ => self.at(self.now.steady_ms + LOOK_MS, Due::Adopt(becomes)),
+        }
+    }
+
+    fn row_is_there(&mut self, becomes: SessionId) {
+        let Some(adopting) = self.adopting.get_mut(&becomes) else {
+            // The copy was over sooner.
+            return self.end_row((becomes, Epoch::FIRST));
+        };
+        adopting.stored = true;
+        let (session, epoch) = adopting.copy;
+        self.log(Level::Info, || {
+            format!("the earlier copy {session:?} epoch {epoch} goes on as {becomes:?}")
         });
+        self.actions.push(Action::Adopt { session, epoch, becomes });
+    }
+
+    /// It stays frozen. It is tried again for as long as its user wants it.
+    fn cannot_go_on(&mut self, becomes: SessionId) {
+        let Some(Adopting { copy, .. }) = self.adopting.remove(&becomes) else { return };
+        let (session, epoch) = copy;
+        if self.held_back.insert(copy) {
+            self.log(Level::Warn, || {
+                format!(
+                    "the earlier copy {session:?} epoch {epoch} cannot go on: the store does not \
+                     answer, or takes no more sessions of its token"
+                )
+            });
+        }
     }
 
     /// A keeper says that its copy is this session. True if it was an earlier
     /// copy until now.
     pub(super) fn adopted(&mut self, session: SessionId) -> bool {
-        let Some(copy) = self.adopting.remove(&session) else { return false };
+        let Some(Adopting { copy, .. }) = self.adopting.remove(&session) else { return false };
         self.table.remove(copy.0, copy.1);
-        self.forget_copy(copy);
+        self.older_is_gone(copy);
         true
+    }
+
+    /// An earlier copy is over, or is a session of its own.
+    pub(super) fn older_is_gone(&mut self, copy: CopyId) {
+        self.held_back.remove(&copy);
+        let of_copy = self.adopting.iter().find(|(_, adopting)| adopting.copy == copy);
+        if let Some((becomes, stored)) = of_copy.map(|(id, adopting)| (*id, adopting.stored)) {
+            self.adopting.remove(&becomes);
+            if stored {
+                self.end_row((becomes, Epoch::FIRST));
+            }
+        }
+        self.forget_copy(copy);
     }
 }
 

@@ -12,7 +12,7 @@ impl ServerCore {
             AdminOrder::Disconnect { session } => {
                 self.live_copy(session).and_then(|copy| self.disconnect(copy))
             }
-            AdminOrder::End { session, epoch } => self.any_copy(session, epoch).map(|copy| {
+            AdminOrder::End { session, epoch } => self.running_copy(session, epoch).map(|copy| {
                 self.end_copy(copy, "An administrator ended this session.");
                 "the session ends".into()
             }),
@@ -46,6 +46,13 @@ impl ServerCore {
         let live = self.table.all().filter(of_session).find(|known| !known.stale);
         live.map(|known| (known.id, known.epoch))
             .ok_or(format!("session {session} does not run on this host"))
+    }
+
+    /// A copy whose keeper hears what it is told.
+    fn running_copy(&self, session: SessionId, epoch: Option<Epoch>) -> Result<CopyId, String> {
+        let copy = self.any_copy(session, epoch)?;
+        let known = self.table.get(copy.0, copy.1).filter(|known| known.endpoint.is_some());
+        known.map(|_| copy).ok_or(format!("session {session} still starts; try again"))
     }
 
     fn any_copy(&self, session: SessionId, epoch: Option<Epoch>) -> Result<CopyId, String> {

@@ -20,7 +20,7 @@ use afterglow_wire::sessions::{
 impl ServerCore {
     /// The token that a link has proven, if the insert that it speaks of is
     /// the one that is in.
-    fn speaks_for(&self, link: LinkId, insert: u64) -> Option<Token> {
+    pub(super) fn speaks_for(&self, link: LinkId, insert: u64) -> Option<Token> {
         let known = self.links.get(&link).filter(|known| known.insert == insert)?;
         self.auth.proven(link).filter(|_| !self.auth.is_removed(known.dtu, insert)).cloned()
     }
@@ -124,7 +124,9 @@ impl ServerCore {
             return;
         }
         let copy = (manage.session, manage.epoch);
-        let here = self.table.get(copy.0, copy.1).filter(|known| known.token == token);
+        // What still starts has no keeper that would hear of it.
+        let runs = |known: &&LocalSession| known.token == token && known.endpoint.is_some();
+        let here = self.table.get(copy.0, copy.1).filter(runs);
         match (here.map(|known| known.stale), &manage.order) {
             (Some(_), SessionOrder::End) => {
                 self.end_copy(copy, "You ended this session.");

@@ -217,9 +217,7 @@ impl ServerCore {
                 // What was never there is over. What was taken over is lost,
                 // and the next insert tries again.
                 if epoch == Epoch::FIRST {
-                    let owner = self.me().clone();
-                    let operation = StoreOperation::End { session, epoch, owner };
-                    self.ask_store(Asker::Over, operation);
+                    self.end_row(copy);
                 }
                 self.fail_start(copy, &text);
             }

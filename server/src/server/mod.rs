@@ -14,9 +14,11 @@
 //! | [`scope`] | the scope that systemd gives it |
 //! | [`warm`] | X servers that wait for a session |
 //! | [`stored`] | the core's questions to the store |
+//! | [`administer`] | what administrators ask |
 //! | [`probe`] | a session whose server is silent |
 //! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
 
+pub mod administer;
 pub mod clock;
 pub mod close;
 pub mod complaints;
@@ -35,7 +37,6 @@ pub mod start;
 pub mod stored;
 pub mod warm;
 
-use crate::admin::protocol::{Request, Response};
 use crate::auth::LinkId;
 use crate::config::Config;
 use crate::core::{CoreConfig, Event, ServerCore};
@@ -108,6 +109,10 @@ pub struct Shared {
     pub warm: warm::Pool,
     /// Whether sessions get scopes.
     pub scopes: scope::Scopes,
+    /// Administrators who wait for what comes of an order, by its number.
+    pub answers: Mutex<HashMap<u64, oneshot::Sender<Result<String, String>>>>,
+    /// The number of the last of them.
+    pub last_answer: std::sync::atomic::AtomicU64,
     /// Opens probes' connections.
     pub prober: quinn::Endpoint,
     /// What peers do wrong.
@@ -115,6 +120,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// A number for an order whose outcome somebody waits for.
+    pub fn next_answer(&self) -> u64 {
+        self.last_answer.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+    }
+
     /// Tells the core what happened. It goes away only with the server.
     pub async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
@@ -158,7 +168,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = are_judged.await;
     let administer = {
         let shared = shared.clone();
-        move |request| administer(shared.clone(), request)
+        move |request| administer::administer(shared.clone(), request)
     };
     let admin = crate::admin::listen::start(&shared.config, administer)?;
     let tasks = [
@@ -181,25 +191,6 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
     let _ = tokio::time::timeout(GOODBYE, shared.store.close()).await;
     Ok(())
-}
-
-/// Does what an administrator asks.
-async fn administer(shared: Arc<Shared>, request: Request) -> Response {
-    match request {
-        Request::Topology => {
-            let (to, report) = oneshot::channel();
-            // It fails only while the server ends.
-            let _ = shared.queries.send(Query::Topology(to)).await;
-            match report.await {
-                Ok(report) => Response::Topology(report),
-                Err(_) => Response::error("the server is being stopped"),
-            }
-        }
-        Request::Drain { on } => {
-            shared.tell(Event::Drain(on)).await;
-            Response::Done
-        }
-    }
 }
 
 /// What a server consists of before it runs.
@@ -263,6 +254,8 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
         directories: Mutex::default(),
         warm: warm::Pool::default(),
         scopes: scope::Scopes::default(),
+        answers: Mutex::default(),
+        last_answer: Default::default(),
         prober: opening_endpoint()?,
         complaints: Mutex::default(),
         config,

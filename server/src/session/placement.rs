@@ -86,6 +86,9 @@ pub struct Placement {
     want: Want,
     /// The session, if a certain one of the token's is wanted.
     wanted: Option<SessionId>,
+    /// True once the store may have taken one more session without saying so:
+    /// that is then the one that is wanted, if it is there.
+    maybe_made: bool,
     /// Who signed the ticket.
     signer: Option<ServerName>,
     /// The server that signed for the session that the DTU had, once that
@@ -143,6 +146,7 @@ impl Placement {
             showing: insert.showing,
             want: insert.want,
             wanted,
+            maybe_made: false,
             signer: ticket.map(|ticket| ticket.issuer.clone()),
             gone: None,
             had_it: ticket.is_some(),
@@ -250,6 +254,11 @@ impl Placement {
             (State::Creating, Answer::Created(Ok(false))) if self.plan.is_some() => self.not_here(),
             (State::Creating, Answer::Created(Ok(false)))
             | (State::TakingOver(_), Answer::TookOver(Ok(None))) => self.start_over(),
+            (State::Creating, Answer::Created(Err(Down))) if self.want == Want::New => {
+                self.maybe_made = true;
+                self.wanted = self.starting.map(|(session, _)| session).or(self.wanted);
+                self.wait_for_store()
+            }
             (State::Creating, Answer::Created(Err(Down)))
             | (State::TakingOver(_), Answer::TookOver(Err(Down))) => self.wait_for_store(),
             (State::Starting { origin, connection, lost }, Answer::Started(started)) => {
@@ -284,7 +293,7 @@ impl Placement {
             }
             return self.take(copy);
         }
-        if let Some((Plan::New, id, _)) = self.plan {
+        if let Some((Plan::New, id, _)) = self.plan.filter(|_| !self.maybe_made) {
             return Step { seen, ..self.create(Some(id)) };
         }
         if self.wanted.is_none() && self.want == Want::New {
@@ -424,6 +433,10 @@ impl Placement {
         }
         match row {
             Err(Down) => self.wait_for_store(),
+            Ok(None) if self.maybe_made => {
+                self.maybe_made = false;
+                self.create(self.wanted)
+            }
             Ok(None) if self.showing.is_some() && self.continues() => refuse(
                 RefusalCode::Unresolved,
                 "nobody here knows the session that this screen shows; it goes on, but without a \

@@ -187,8 +187,6 @@ impl Table {
         session.frozen = status.frozen;
         // A server that knew of a higher epoch has frozen it.
         session.stale |= status.frozen;
-        // A server that knew of a higher epoch has frozen it.
-        session.stale |= status.frozen;
         session.trouble.clone_from(&status.trouble);
         self.age();
         new

@@ -9,6 +9,7 @@ mod directories;
 mod dtu;
 mod group;
 mod limits;
+mod managing;
 mod one_server;
 mod servers;
 mod stand_in;
@@ -44,6 +45,12 @@ tests! {
         a_bad_configuration_names_file_line_and_key
         a_key_that_others_can_read_is_refused
         a_port_in_use_is_said;
+    managing:
+        sessions_are_listed_everywhere_and_ended_from_anywhere
+        a_session_is_moved_and_its_dtu_follows_it
+        a_move_without_force_is_the_users_to_agree_to
+        a_drain_waits_for_who_is_there_and_says_for_whom
+        users_are_made_changed_bound_and_removed;
     one_server:
         a_new_session_is_attached_removed_and_found_again
         a_restarted_server_finds_its_sessions

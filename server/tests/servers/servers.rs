@@ -65,7 +65,7 @@ impl Group {
                  control_port = {control_port}\npeers = [{}]\n\
                  session_ports = \"{first}-{}\"\ngroup_key = \"../group.key\"\n\
                  store = \"sqlite://../store.db\"\nhome_root = \"../homes\"\n\
-                 session_program = {:?}\nhost_every_ms = 200\n{}\n",
+                 session_program = {:?}\nwarm_x_servers = 0\nhost_every_ms = 200\n{}\n",
                 others.join(", "),
                 first + 400,
                 std::env::current_exe().expect("a program"),

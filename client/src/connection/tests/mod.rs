@@ -5,6 +5,7 @@ mod attach;
 mod failover;
 mod first_meeting;
 mod frames;
+mod panel;
 mod races;
 mod reconnect;
 mod silence;

@@ -1,17 +1,10 @@
 //! Inserts that come to their ends.
 
-use super::world::{World, ada, attach, insert, name, redirect};
+use super::world::{World, ada, attach, insert, name, redirect, refusal};
 use crate::core::Event;
-use afterglow_wire::control::{Cause, Insert, Origin, RedirectPlan, Refused, ToDtu};
+use afterglow_wire::control::{Cause, Insert, Origin, RedirectPlan, ToDtu};
 use afterglow_wire::ids::Epoch;
 use afterglow_wire::local::ToKeeper;
-
-fn refusal(message: &ToDtu) -> Option<Refused> {
-    match message {
-        ToDtu::Refused(refused) => Some(refused.clone()),
-        _ => None,
-    }
-}
 
 #[test]
 fn a_new_session_is_noted_started_and_attached_in_this_order() {
@@ -72,7 +65,7 @@ fn what_comes_for_an_insert_after_its_remove_is_not_told() {
     world.remove(0, link, 6);
     let told = &world.servers[0].keepers_told;
     assert!(
-        matches!(told.as_slice(), [ToKeeper::Detach(detach)] if detach.insert == 6),
+        matches!(told.as_slice(), [(_, _, ToKeeper::Detach(detach))] if detach.insert == 6),
         "{told:?}"
     );
 }

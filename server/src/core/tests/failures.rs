@@ -1,10 +1,9 @@
 //! Servers and hosts that fall silent.
 
-use super::world::{World, attach, failover, insert, name, redirect};
+use super::world::{World, attach, failover, insert, name, redirect, status};
 use crate::core::Event;
 use afterglow_wire::control::{Origin, Showing};
 use afterglow_wire::ids::{Epoch, SessionId};
-use afterglow_wire::local::Status;
 use afterglow_wire::ticket::SealedTicket;
 
 /// Two servers, and ada's session on the first of them.
@@ -143,20 +142,8 @@ fn a_copy_that_was_found_running_is_stale_if_the_store_knows_a_higher_epoch() {
     world.run_ms(2_000);
     assert_eq!(world.only_row().epoch, Epoch(2));
     world.servers[0].alive = true;
-    let (token, shown_on, connection) = (super::world::ada(), None, 1);
     let epoch = Epoch(1);
-    let status = Status {
-        session,
-        epoch,
-        token,
-        port: 7100,
-        shown_on,
-        connection,
-        services: Default::default(),
-        frozen: false,
-        trouble: String::new(),
-    };
-    world.tell(0, Event::KeeperFound(status));
+    world.tell(0, Event::KeeperFound(status(session, epoch)));
     assert!(world.servers[0].core.table().get(session, epoch).is_some_and(|copy| copy.stale));
     // Whoever inserts there is sent to the right copy.
     world.run_ms(3_000);

@@ -2,18 +2,21 @@
 
 use crate::auth::{LinkId, Now};
 use crate::config::Policy;
-use crate::core::{Action, CoreConfig, Event, Launch, ServerCore, StoreAnswer, StoreOperation};
+use crate::core::{
+    Action, CoreConfig, Event, Launch, Level, RequestId, ServerCore, StoreAnswer, StoreOperation,
+};
 use crate::group::{GroupConfig, Present};
 use crate::store::SessionRow;
 use crate::store::model::StoreModel;
 use afterglow_wire::control::{
-    Attach, Cause, Challenge, ChallengeAnswer, Insert, Redirect, Remove, ServerNames, Showing,
-    ToDtu, ToServer,
+    Attach, Cause, Challenge, ChallengeAnswer, Insert, Redirect, Refused, Remove, ServerNames,
+    Showing, ToDtu, ToServer,
 };
 use afterglow_wire::group::Interface;
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Size, Token};
-use afterglow_wire::local::{Status, ToKeeper};
+use afterglow_wire::local::{CommandLine, Status, ToKeeper};
+use afterglow_wire::service::{ServiceName, ServiceSpec, ServiceState, ServiceStatus};
 use afterglow_wire::ticket::SealedTicket;
 use afterglow_wire::trust::GroupKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -43,9 +46,12 @@ pub struct Server {
     pub prepared: Vec<(SessionId, Epoch)>,
     pub discarded: Vec<(SessionId, Epoch)>,
     pub started: Vec<Launch>,
-    pub keepers_told: Vec<ToKeeper>,
+    pub keepers_told: Vec<(SessionId, Epoch, ToKeeper)>,
     pub answers: Vec<(u64, Result<String, String>)>,
     pub adopted: Vec<(SessionId, Epoch, SessionId)>,
+    /// What it asked of the store, done or not.
+    pub asked: Vec<StoreOperation>,
+    pub log: Vec<(Level, String)>,
 }
 
 /// Servers `mud`, `host05`, `host21` …, in this order.
@@ -54,6 +60,11 @@ pub struct World {
     pub servers: Vec<Server>,
     pub store: StoreModel,
     pub store_up: bool,
+    /// True: the store does what it is asked, and its answers are lost.
+    pub answers_lost: bool,
+    /// True: what the store is asked waits, done or not.
+    pub hold_answers: bool,
+    held: Vec<(usize, RequestId, StoreOperation)>,
     /// Endpoints that answer probes.
     pub endpoints: BTreeSet<SocketAddrV4>,
     /// Starts that are not answered yet, with their server.
@@ -61,34 +72,53 @@ pub struct World {
     /// True: starts succeed at once.
     pub starts_at_once: bool,
     next_link: LinkId,
+    catalogue: Catalogue,
+    boots: u64,
 }
+
+/// Names of services, and which of them start with a session.
+pub type Catalogue = &'static [(&'static str, bool)];
 
 const NAMES: [&str; 3] = ["mud", "host05", "host21"];
 
 impl World {
     /// So many servers, which have heard each other.
     pub fn new(count: usize) -> Self {
+        World::with_services(count, &[])
+    }
+
+    /// The same, with a catalogue.
+    pub fn with_services(count: usize, catalogue: Catalogue) -> Self {
         let mut world = World {
             now_ms: 1_000,
-            servers: (0..count).map(server).collect(),
+            servers: (0..count).map(|index| server(index, catalogue, 1)).collect(),
             store: StoreModel::default(),
             store_up: true,
+            answers_lost: false,
+            hold_answers: false,
+            held: Vec::new(),
             endpoints: BTreeSet::new(),
             starting: VecDeque::new(),
             starts_at_once: true,
             next_link: 1,
+            catalogue,
+            boots: 1,
         };
         for index in 0..count {
-            let ip = Ipv4Addr::new(10, 0, 0, 1 + index as u8);
-            let mask = Ipv4Addr::new(255, 255, 255, 0);
-            let bcast = Ipv4Addr::new(10, 0, 0, 255);
-            let interfaces = vec![Interface { name: "eth0".into(), ip, mask, bcast }];
-            let (cpus, clock_mhz, memory_mib) = (4, 3000, 8192);
-            let present = Present { interfaces, cpus, clock_mhz, memory_mib, ..Present::default() };
-            world.tell(index, Event::Present(present));
+            world.present(index);
         }
         world.run_ms(5_000);
         world
+    }
+
+    fn present(&mut self, index: usize) {
+        let ip = Ipv4Addr::new(10, 0, 0, 1 + index as u8);
+        let mask = Ipv4Addr::new(255, 255, 255, 0);
+        let bcast = Ipv4Addr::new(10, 0, 0, 255);
+        let interfaces = vec![Interface { name: "eth0".into(), ip, mask, bcast }];
+        let (cpus, clock_mhz, memory_mib) = (4, 3000, 8192);
+        let present = Present { interfaces, cpus, clock_mhz, memory_mib, ..Present::default() };
+        self.tell(index, Event::Present(present));
     }
 
     pub fn tell(&mut self, index: usize, event: Event) {
@@ -125,6 +155,11 @@ impl World {
                     .collect();
             }
             Action::Store { request, operation } => {
+                self.servers[index].asked.push(operation.clone());
+                if self.hold_answers {
+                    self.held.push((index, request, operation));
+                    return Vec::new();
+                }
                 let answer = self.stored(&operation);
                 return back(Event::Stored { request, answer });
             }
@@ -146,14 +181,17 @@ impl World {
                     return self.next_start(Ok(7100));
                 }
             }
-            Action::TellKeeper { message, .. } => self.servers[index].keepers_told.push(message),
+            Action::TellKeeper { session, epoch, message } => {
+                self.servers[index].keepers_told.push((session, epoch, message));
+            }
             Action::Adopt { session, epoch, becomes } => {
                 self.servers[index].adopted.push((session, epoch, becomes));
             }
             Action::Answer { answer, result } => {
                 self.servers[index].answers.push((answer, result));
             }
-            Action::CloseLink { .. } | Action::Log(..) => {}
+            Action::Log(level, text) => self.servers[index].log.push((level, text)),
+            Action::CloseLink { .. } => {}
         }
         Vec::new()
     }
@@ -162,19 +200,7 @@ impl World {
         let Some((index, session, epoch)) = self.starting.pop_front() else { return Vec::new() };
         let started = (index, Event::Started { session, epoch, result: result.clone() });
         let Ok(port) = result else { return vec![started] };
-        let (token, shown_on, connection) = (ada(), None, 0);
-        let status = Status {
-            session,
-            epoch,
-            token,
-            port,
-            shown_on,
-            connection,
-            services: Default::default(),
-            frozen: false,
-            trouble: String::new(),
-        };
-        vec![(index, Event::KeeperStatus(status)), started]
+        vec![(index, Event::KeeperStatus(Status { port, ..status(session, epoch) })), started]
     }
 
     /// The oldest start that waits comes to its end.
@@ -188,7 +214,64 @@ impl World {
         if !self.store_up {
             return StoreAnswer::Down;
         }
-        self.store.perform(operation, self.now_ms)
+        let answer = self.store.perform(operation, self.now_ms);
+        if self.answers_lost { StoreAnswer::Down } else { answer }
+    }
+
+    /// The store does what it was asked meanwhile, and answers.
+    pub fn let_answers_go(&mut self) {
+        self.let_answers_go_as(|_| true);
+    }
+
+    /// The store does only these of the things that it was asked, then and
+    /// for what follows from their answers; of the others it says that they
+    /// changed nothing.
+    pub fn let_answers_go_as(&mut self, does: impl Fn(&StoreOperation) -> bool) {
+        while !self.held.is_empty() {
+            for (index, request, operation) in std::mem::take(&mut self.held) {
+                let answer = match does(&operation) {
+                    true => self.stored(&operation),
+                    false => StoreAnswer::Done(false),
+                };
+                self.tell(index, Event::Stored { request, answer });
+            }
+        }
+        self.hold_answers = false;
+    }
+
+    /// The store answers the questions that wait, and no writes; what follows
+    /// from the answers waits in turn.
+    pub fn answer_read(&mut self) {
+        for (index, request, operation) in std::mem::take(&mut self.held) {
+            let answer = self.stored(&operation);
+            self.tell(index, Event::Stored { request, answer });
+        }
+    }
+
+    /// A server's process is a new one, which knows nothing. What was open at
+    /// the old one is gone.
+    pub fn restart(&mut self, index: usize) {
+        self.boots += 1;
+        self.servers[index] = server(index, self.catalogue, self.boots);
+        self.present(index);
+    }
+
+    /// What a server told a copy's keeper, in order.
+    pub fn told_keeper(&self, index: usize, copy: (SessionId, Epoch)) -> Vec<ToKeeper> {
+        let told = self.servers[index].keepers_told.iter();
+        let of_copy = told.filter(|(session, epoch, _)| (*session, *epoch) == copy);
+        of_copy.map(|(_, _, message)| message.clone()).collect()
+    }
+
+    /// The lines of a server's log that have this in them.
+    pub fn logged(&self, index: usize, part: &str) -> Vec<(Level, String)> {
+        let lines = self.servers[index].log.iter().filter(|(_, text)| text.contains(part));
+        lines.cloned().collect()
+    }
+
+    /// What a server asked of the store that is like this.
+    pub fn asked(&self, index: usize, like: impl Fn(&StoreOperation) -> bool) -> usize {
+        self.servers[index].asked.iter().filter(|operation| like(operation)).count()
     }
 
     /// The only session that the store knows.
@@ -255,8 +338,47 @@ impl World {
     }
 }
 
-fn server(index: usize) -> Server {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (index as u64 + 1);
+/// What a keeper says of a copy of ada's that nobody looks at.
+pub fn status(session: SessionId, epoch: Epoch) -> Status {
+    Status {
+        session,
+        epoch,
+        token: ada(),
+        port: 7100,
+        shown_on: None,
+        connection: 0,
+        services: Default::default(),
+        frozen: false,
+        trouble: String::new(),
+    }
+}
+
+pub fn service(text: &str) -> ServiceName {
+    text.parse().expect("a service")
+}
+
+/// How a service stands that runs, or was stopped.
+pub fn stands(text: &str, runs: bool) -> ServiceStatus {
+    let state = if runs { ServiceState::Running } else { ServiceState::Stopped };
+    let (name, text) = (service(text), String::new());
+    ServiceStatus { name, state, required: false, host: String::new(), text }
+}
+
+fn offered((name, start): &(&str, bool)) -> ServiceSpec {
+    let nothing = || CommandLine(Vec::new());
+    ServiceSpec {
+        name: service(name),
+        command: CommandLine(vec![(*name).to_owned()]),
+        required: false,
+        start: *start,
+        host: String::new(),
+        on_connect: nothing(),
+        on_disconnect: nothing(),
+    }
+}
+
+fn server(index: usize, catalogue: Catalogue, boot: u64) -> Server {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ (index as u64 + 1) ^ (boot << 8);
     let random = move |buffer: &mut [u8]| {
         for byte in buffer {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -275,7 +397,7 @@ fn server(index: usize) -> Server {
         multicast: false,
         host_every_ms: 2_000,
         down_after_ms: 7_000,
-        boot: 1,
+        boot,
         flags: 0,
         guards: Guards::ALL,
     };
@@ -285,7 +407,7 @@ fn server(index: usize) -> Server {
         policy: Policy::Open,
         sessions_max: 8,
         home_root: "/homes".into(),
-        services: Vec::new(),
+        services: catalogue.iter().map(offered).collect(),
         desktop: vec!["xterm".into()],
         guards: Guards::ALL,
     };
@@ -300,6 +422,8 @@ fn server(index: usize) -> Server {
         keepers_told: Vec::new(),
         answers: Vec::new(),
         adopted: Vec::new(),
+        asked: Vec::new(),
+        log: Vec::new(),
     }
 }
 
@@ -345,4 +469,12 @@ pub fn failover(
     let unreachable = [name(lost)].into_iter().collect();
     let ticket = resume.cloned();
     Insert { cause: Cause::Failover, unreachable, showing, ticket, ..insert(number) }
+}
+
+/// What a message tells that is wrong, if it is a refusal.
+pub fn refusal(message: &ToDtu) -> Option<Refused> {
+    match message {
+        ToDtu::Refused(refused) => Some(refused.clone()),
+        _ => None,
+    }
 }

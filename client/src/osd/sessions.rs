@@ -1,0 +1,261 @@
+//! The session panel: a list of the token's sessions, and beneath it what can
+//! be done with the one that is chosen.
+
+use super::layout::{ATTENTION, CALM, CARD, EDGE, GLOW, TEXT, TEXT_SOFT};
+use super::words::duration;
+use crate::view::{Ask, SessionPanel};
+use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
+use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
+use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
+use egui::{Align2, Button, Color32, CornerRadius, FontId, Key, Margin, RichText, Stroke, Ui};
+
+const WIDTH: f32 = 560.0;
+
+/// What the user is about to do.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// The row that is chosen.
+    row: usize,
+    /// A new name that is being typed.
+    name: Option<String>,
+    /// True if "End" was pressed once.
+    ending: bool,
+}
+
+/// Draws the panel.
+pub fn show(
+    context: &egui::Context,
+    panel: &SessionPanel,
+    choice: &mut Choice,
+    fresh: bool,
+    asks: &mut Vec<Ask>,
+) {
+    if fresh {
+        *choice = Choice::default();
+    }
+    choice.row = choice.row.min(panel.sessions.len().saturating_sub(1));
+    keys(context, panel, choice, asks);
+    let screen = context.content_rect();
+    let width = WIDTH.min(screen.width() - 32.0).max(120.0);
+    egui::Area::new(egui::Id::unique("sessions"))
+        .fade_in(false)
+        .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
+        .movable(false)
+        .show(context, |ui| {
+            let frame = egui::Frame::new()
+                .fill(CARD)
+                .stroke(Stroke::new(1.0, EDGE))
+                .corner_radius(CornerRadius::same(16))
+                .inner_margin(Margin::symmetric(24, 20));
+            frame.show(ui, |ui| {
+                ui.set_width(width - 48.0);
+                ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
+                let height = (screen.height() - 96.0).max(120.0);
+                egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
+                    contents(ui, panel, choice, asks);
+                });
+            });
+        });
+}
+
+/// Arrows choose, Enter switches, Escape closes.
+fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
+    let pressed = |key| context.input(|input| input.key_pressed(key));
+    if pressed(Key::Escape) {
+        match (choice.name.take(), std::mem::take(&mut choice.ending)) {
+            (None, false) => asks.push(Ask::TogglePanel),
+            (Some(_), _) | (None, true) => {}
+        }
+    }
+    if choice.name.is_some() {
+        return;
+    }
+    if pressed(Key::ArrowDown) && choice.row + 1 < panel.sessions.len() {
+        (choice.row, choice.ending) = (choice.row + 1, false);
+    }
+    if pressed(Key::ArrowUp) && choice.row > 0 {
+        (choice.row, choice.ending) = (choice.row - 1, false);
+    }
+    // Where a button has the focus, Enter is the button's.
+    if pressed(Key::Enter)
+        && context.memory(|memory| memory.focused().is_none())
+        && let Some(entry) = panel.sessions.get(choice.row)
+        && entry.state != SessionState::OlderCopy
+    {
+        asks.push(Ask::Switch(entry.session));
+    }
+}
+
+fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
+    ui.label(RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT));
+    if !panel.listed {
+        ui.label(RichText::new("Asking the server.").color(TEXT_SOFT));
+    }
+    for (row, entry) in panel.sessions.iter().enumerate() {
+        if session_row(ui, row, entry, row == choice.row) {
+            *choice = Choice { row, ..Choice::default() };
+        }
+    }
+    if !panel.trouble.is_empty() {
+        ui.label(RichText::new(&panel.trouble).font(FontId::proportional(14.0)).color(ATTENTION));
+    }
+    ui.add_space(6.0);
+    if let Some(entry) = panel.sessions.get(choice.row) {
+        actions(ui, entry, choice, asks);
+    }
+    ui.horizontal_wrapped(|ui| {
+        if button(ui, "New session", false) {
+            asks.push(Ask::NewSession);
+        }
+        if button(ui, "Sign off", false) {
+            asks.push(Ask::SignOff);
+        }
+        if button(ui, "Close", false) {
+            asks.push(Ask::TogglePanel);
+        }
+    });
+    let shown = panel.sessions.iter().find(|entry| entry.state == SessionState::Shown);
+    if let Some(entry) = shown.filter(|_| !panel.services.is_empty()) {
+        ui.add_space(8.0);
+        ui.label(RichText::new("Services of this session").color(TEXT_SOFT));
+        for service in &panel.services {
+            service_row(ui, (entry.session, entry.epoch), service, asks);
+        }
+    }
+}
+
+/// One session. True if it was chosen.
+fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> bool {
+    let name = match entry.name.as_str() {
+        "" => format!("Desktop {}", row + 1),
+        name => name.to_owned(),
+    };
+    let services: Vec<_> = entry.services.iter().map(|name| name.as_str()).collect();
+    let with = match services.is_empty() {
+        true => String::new(),
+        false => format!(" · {}", services.join(", ")),
+    };
+    let color = if entry.state == SessionState::Shown { GLOW } else { TEXT };
+    let mut job = egui::text::LayoutJob::default();
+    let format = |size, color| egui::TextFormat {
+        font_id: FontId::proportional(size),
+        color,
+        ..Default::default()
+    };
+    job.append(&name, 0.0, format(16.0, color));
+    job.append(&format!("\n{}{with}", state_words(entry)), 0.0, format(13.0, TEXT_SOFT));
+    job.wrap.max_width = ui.available_width() - 24.0;
+    let fill = if chosen { Color32::from_rgb(0x2a, 0x2e, 0x3d) } else { Color32::TRANSPARENT };
+    let edge = if chosen { Stroke::new(1.0, CALM) } else { Stroke::NONE };
+    let button = Button::new(job)
+        .fill(fill)
+        .stroke(edge)
+        .corner_radius(CornerRadius::same(9))
+        .min_size(egui::vec2(ui.available_width(), 0.0));
+    ui.add(button).clicked()
+}
+
+/// How a session stands, in words.
+pub fn state_words(entry: &SessionEntry) -> String {
+    let age = duration(entry.age_ms);
+    let server = &entry.server;
+    match entry.state {
+        SessionState::Shown => format!("shown here · on {server} for {age}"),
+        SessionState::Running => format!("runs on {server} for {age}"),
+        SessionState::HostSilent => format!("on {server}, which is silent · {age} old"),
+        SessionState::Lost => format!("stopped on {server}: it starts again once you choose it"),
+        SessionState::OlderCopy => {
+            format!("earlier copy on {server}, frozen for {age}")
+        }
+    }
+}
+
+fn actions(ui: &mut Ui, entry: &SessionEntry, choice: &mut Choice, asks: &mut Vec<Ask>) {
+    let (session, epoch) = (entry.session, entry.epoch);
+    let manage = |order| Ask::Manage { session, epoch, order };
+    if let Some(name) = &mut choice.name {
+        let field = egui::TextEdit::singleline(name).char_limit(SESSION_NAME_CHARS_MAX);
+        let response = ui.add(field.hint_text("A name for this session"));
+        response.request_focus();
+        if ui.input(|input| input.key_pressed(Key::Enter)) {
+            asks.push(manage(SessionOrder::Rename(name.clone())));
+            choice.name = None;
+        }
+        return;
+    }
+    let older = entry.state == SessionState::OlderCopy;
+    ui.horizontal_wrapped(|ui| {
+        if older && button(ui, "Continue it", true) {
+            asks.push(manage(SessionOrder::Continue));
+        }
+        if !older && entry.state != SessionState::Shown && button(ui, "Switch to it", true) {
+            asks.push(Ask::Switch(session));
+        }
+        if !older && button(ui, "Rename", false) {
+            choice.name = Some(entry.name.clone());
+        }
+        match choice.ending {
+            false => choice.ending = button(ui, "End", false),
+            true => {
+                ui.label(RichText::new("End its programs?").color(ATTENTION));
+                if button(ui, "Yes, end it", false) {
+                    asks.push(manage(SessionOrder::End));
+                    choice.ending = false;
+                }
+            }
+        }
+    });
+}
+
+fn service_row(
+    ui: &mut Ui,
+    (session, epoch): (SessionId, Epoch),
+    service: &ServiceStatus,
+    asks: &mut Vec<Ask>,
+) {
+    let state = match service.state {
+        ServiceState::Stopped => "stopped",
+        ServiceState::Starting => "starts",
+        ServiceState::Running => "runs",
+        ServiceState::Failed => "failed",
+    };
+    let place = match service.host.as_str() {
+        "" => String::new(),
+        host => format!(" on {host}"),
+    };
+    ui.horizontal_wrapped(|ui| {
+        let words = format!("{}: {state}{place}", service.name);
+        let color = if service.state == ServiceState::Failed { ATTENTION } else { TEXT };
+        ui.label(RichText::new(words).font(FontId::proportional(14.0)).color(color));
+        let runs = matches!(service.state, ServiceState::Running | ServiceState::Starting);
+        let mut order = |ui: &mut Ui, label: &'static str, act| {
+            if button(ui, label, false) {
+                let order = ServiceOrder { name: service.name.clone(), act };
+                let order = SessionOrder::Service(order);
+                asks.push(Ask::Manage { session, epoch, order });
+            }
+        };
+        match runs {
+            false => order(ui, "Start", ServiceAct::Start),
+            true => {
+                if !service.required {
+                    order(ui, "Stop", ServiceAct::Stop);
+                }
+                order(ui, "Restart", ServiceAct::Restart);
+            }
+        }
+    });
+    if !service.text.is_empty() {
+        ui.label(RichText::new(&service.text).font(FontId::proportional(13.0)).color(TEXT_SOFT));
+    }
+}
+
+fn button(ui: &mut Ui, label: &str, primary: bool) -> bool {
+    let (fill, text) = match primary {
+        true => (GLOW, Color32::from_rgb(0x22, 0x12, 0x06)),
+        false => (Color32::from_rgb(0x2a, 0x2e, 0x3d), TEXT),
+    };
+    let label = RichText::new(label).font(FontId::proportional(14.0)).color(text);
+    ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8))).clicked()
+}
