@@ -1,7 +1,7 @@
 //! That nothing of a session stays behind: its processes are found by the
 //! variable that all of them inherit, and by what its directory notes.
 
-use super::noted::{self, Part, Stat};
+use super::noted::{self, Part};
 use super::program::SESSION_VARIABLE;
 use super::session_dir;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -134,11 +134,6 @@ fn mounted_below(mountinfo: &str, dir: &Path) -> Option<PathBuf> {
     places
         .map(|place| PathBuf::from(place.replace("\\040", " ")))
         .find(|place| place != dir && place.starts_with(dir))
-}
-
-/// True if a process is stopped, or runs no more.
-pub fn stands_still(pid: Pid) -> bool {
-    Stat::of(pid).is_none_or(|stat| matches!(stat.state, 'T' | 't' | 'Z' | 'X'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! stopped by a signal, again and again until none runs: what is stopped
 //! starts nothing.
 
-use super::noted::{Noted, signal_if};
+use super::noted::{Noted, Stat, signal_if};
 use super::{cgroup, ending};
 use rustix::process::{Pid, Signal};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ impl Frozen {
         for _ in 0..LOOKS_MAX {
             let marked = ending::marked_processes(mark).into_iter();
             let running: Vec<Pid> =
-                marked.filter(|pid| !but.contains(pid) && !ending::stands_still(*pid)).collect();
+                marked.filter(|pid| !but.contains(pid) && !self.stands_still(*pid)).collect();
             if running.is_empty() {
                 return true;
             }
@@ -68,6 +68,17 @@ impl Frozen {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         false
+    }
+
+    /// True if a process is stopped, runs no more, or was told to stop while
+    /// it waits in the kernel: it stops before it does anything else. One that
+    /// starts another (vfork) waits so for as long as the other is stopped.
+    fn stands_still(&self, pid: Pid) -> bool {
+        match Stat::of(pid).map(|stat| stat.state) {
+            None | Some('T' | 't' | 'Z' | 'X') => true,
+            Some('D') => Noted::of(pid).is_some_and(|noted| self.stopped.contains(&noted)),
+            Some(_) => false,
+        }
     }
 
     /// Lets all of them go on; what its user had stopped before stays stopped.
@@ -114,6 +125,10 @@ mod tests {
     use crate::keeper::program::SESSION_VARIABLE;
     use std::process::Command;
 
+    fn stands_still(pid: Pid) -> bool {
+        Stat::of(pid).is_some_and(|stat| stat.state == 'T')
+    }
+
     fn sleeper(mark: &str) -> std::process::Child {
         Command::new("sleep").arg("1000").env(SESSION_VARIABLE, mark).spawn().unwrap()
     }
@@ -125,18 +140,17 @@ mod tests {
         let mut children = [sleeper(mark), sleeper(mark), sleeper(mark), sleeper("other")];
         let pids: Vec<Pid> = children.iter().map(Pid::from_child).collect();
         rustix::process::kill_process(pids[1], Signal::STOP).unwrap();
-        while !ending::stands_still(pids[1]) {
+        while !stands_still(pids[1]) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         let mut frozen = Frozen::default();
         frozen.freeze(dir, &[pids[2]]).await;
         assert!(frozen.complete);
-        let still = |pids: &[Pid]| -> Vec<bool> {
-            pids.iter().map(|pid| ending::stands_still(*pid)).collect()
-        };
+        let still =
+            |pids: &[Pid]| -> Vec<bool> { pids.iter().map(|pid| stands_still(*pid)).collect() };
         assert_eq!(still(&pids), [true, true, false, false]);
         frozen.thaw();
-        while ending::stands_still(pids[0]) {
+        while stands_still(pids[0]) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         assert_eq!(still(&pids), [false, true, false, false]);

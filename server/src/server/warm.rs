@@ -40,8 +40,11 @@ pub fn take(shared: &Shared) -> Option<KeeperProcess> {
 /// Keeps as many waiting as are wanted, for as long as the server runs.
 pub async fn keep_waiting(shared: Arc<Shared>) {
     let wanted = shared.config.warm_x_servers;
+    if wanted == 0 {
+        return std::future::pending().await;
+    }
     let mut again = AGAIN_FIRST;
-    while wanted > 0 {
+    loop {
         let missing = {
             let mut waiting = lock(&shared.warm.waiting);
             waiting.retain_mut(KeeperProcess::lives);

@@ -5,6 +5,7 @@
 
 mod admin;
 mod commands;
+mod directories;
 mod dtu;
 mod group;
 mod limits;
@@ -57,6 +58,12 @@ tests! {
         a_session_that_ends_is_told_and_the_next_is_new
         a_session_whose_keeper_dies_is_started_again_with_a_notice
         a_wrong_challenge_answer_and_anothers_pseudo_token_are_refused;
+    directories:
+        what_does_not_belong_there_is_left_alone_and_told_of_once
+        what_a_killed_keeper_left_running_is_ended_and_nothing_else
+        a_session_takes_the_x_server_that_waits
+        an_x_server_that_waited_ends_with_its_server
+        an_earlier_copy_goes_on_under_its_new_name;
     group:
         a_session_on_another_server_is_found_and_redirected_to
         a_server_process_dies_and_its_dtu_goes_and_comes_back
