@@ -7,7 +7,8 @@
 #   make fmt lint   only these parts of `make test`
 #   make bench      measure how long a user waits when a host dies: KILLS hosts
 #                   are killed, then a bad network is endured for SOAK_S seconds
-#                   (KILLS=10 SOAK_S=0 is a short one)
+#                   (KILLS=10 SOAK_S=0 is a short one); and what becomes of
+#                   what somebody types meanwhile, in ROUNDS rounds (ROUNDS=3)
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
 #   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
 #                   (needs nightly Rust and cargo-fuzz)
@@ -20,7 +21,7 @@ FUZZ_SECS ?= 10
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival
 
 demo:
 	@tests/setup.sh demo
@@ -28,12 +29,17 @@ demo:
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-demo
 
-bench: bench-failover
+bench: bench-failover bench-survival
 
 bench-failover:
 	@tests/setup.sh bench
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-bench-failover
+
+bench-survival:
+	@tests/setup.sh bench
+	@cargo build $(LOCKED) --release --workspace --bins
+	@$(TARGET)/release/afterglow-bench-survival
 
 # Clippy and the documentation share their artefacts, and so do the programs
 # and the tests; there is one profile.

@@ -2,7 +2,7 @@
 
 use crate::netns::lan::Node;
 use crate::ports::Ports;
-use crate::process::{HOST_MARK, Process, kill_marked, signal_marked};
+use crate::process::{HOST_MARK, Process, kill, kill_marked, processes_like, signal_marked};
 use crate::session::{SessionDesktop, identity};
 use crate::{programs, wait};
 use afterglow_wire::ids::{Epoch, SessionId};
@@ -131,7 +131,9 @@ impl Host {
             writeln!(text, "peers = [{}]", quoted(peers))?;
         }
         writeln!(text, "group_key = \"{shared}/group.key\"")?;
-        writeln!(text, "store = \"sqlite://{shared}/store.db\"")?;
+        if !more.contains("store = ") {
+            writeln!(text, "store = \"sqlite://{shared}/store.db\"")?;
+        }
         writeln!(text, "home_root = \"{shared}/home\"")?;
         writeln!(text, "runtime_dir = \"{}/run\"", self.directory.display())?;
         let desktop = desktop.iter().map(|word| (*word).to_owned()).collect();
@@ -212,6 +214,16 @@ impl Host {
         let killed = kill_marked(&self.mark)?;
         self.server = None;
         Ok(killed)
+    }
+
+    /// Kills what sends pictures: its session's worker, and that of an X server
+    /// that waits for one.
+    pub fn kill_workers(&self) -> Result<()> {
+        let workers = processes_like(self, "afterglow-session worker")?;
+        if workers.is_empty() {
+            bail!("{} has no worker", self.name);
+        }
+        workers.into_iter().try_for_each(kill)
     }
 
     /// Everything of this host stands still: nobody hears of it any more.

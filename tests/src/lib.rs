@@ -23,6 +23,7 @@
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
 //! | [`demo`] | the demo: the story, and a person's hands |
 //! | [`mod@bench`] | kill to pixels: what `make bench-failover` measures |
+//! | [`survival`] | typing while everything dies: what `make bench-survival` measures |
 //! | [`reader`] | a private card reader and the card in it |
 #![forbid(unsafe_code)]
 
@@ -45,5 +46,6 @@ pub mod screen;
 pub mod scripted;
 pub mod session;
 pub mod site;
+pub mod survival;
 pub mod wait;
 pub mod xauthority;

@@ -2,12 +2,11 @@
 //! server cares for it until it is back.
 
 use afterglow_tests::dtu::DtuOptions;
-use afterglow_tests::process::{marked_pids, processes_like};
+use afterglow_tests::process::marked_pids;
 use afterglow_tests::scripted::{ScriptedDtu, show_frames};
 use afterglow_tests::site::{Site, TERMINAL};
 use afterglow_tests::wait;
 use anyhow::{Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
 /// A terminal whose last lines count, without end, beside a shell.
@@ -111,10 +110,7 @@ fn a_worker_that_dies_is_replaced_and_keys_are_not_lost() -> Result<()> {
     dtu.wait_shows("$ ")?;
     dtu.type_line("lamp=green")?;
     let mark = dtu.events.mark()?;
-    let workers = processes_like(&site.hosts[0], "afterglow-session worker")?;
-    ensure!(workers.len() == 1, "there is one worker: {workers:?}");
-    let pid = Pid::from_raw(workers[0] as i32).expect("a process id");
-    kill_process(pid, Signal::KILL)?;
+    site.hosts[0].kill_workers()?;
     let killed = Instant::now();
     // Typed at once, while there is no worker to hear it.
     dtu.type_line("clear; echo lamp $lamp after the worker")?;

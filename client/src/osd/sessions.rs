@@ -63,9 +63,10 @@ pub fn show(
 fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
     let pressed = |key| context.input(|input| input.key_pressed(key));
     if pressed(Key::Escape) {
-        match (choice.name.take(), std::mem::take(&mut choice.ending)) {
-            (None, false) => asks.push(Ask::TogglePanel),
-            (Some(_), _) | (None, true) => {}
+        // What was begun is given up first.
+        let begun = (choice.name.take(), std::mem::take(&mut choice.ending));
+        if begun == (None, false) {
+            asks.push(Ask::TogglePanel);
         }
     }
     if choice.name.is_some() {

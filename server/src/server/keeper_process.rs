@@ -23,7 +23,8 @@ const GIVE_UP_TIME: Duration = Duration::from_secs(5);
 pub struct KeeperProcess {
     process: Option<Child>,
     stdin: Option<ChildStdin>,
-    stdout: ChildStdout,
+    /// One reader for all reports: two may come at once.
+    reports: MessageReader<ChildStdout, Started>,
     /// Ours until the session stands on its own.
     dir: Option<Minded>,
     path: PathBuf,
@@ -67,7 +68,8 @@ impl KeeperProcess {
         };
         let path = dir.path();
         let (process, stdin, dir) = (Some(process), Some(stdin), Some(dir));
-        Ok(KeeperProcess { process, stdin, stdout, dir, path, log, warm: false })
+        let reports = MessageReader::new(stdout);
+        Ok(KeeperProcess { process, stdin, reports, dir, path, log, warm: false })
     }
 
     /// Where the session has its directory.
@@ -131,8 +133,7 @@ impl KeeperProcess {
     }
 
     async fn report(&mut self, within: Duration) -> Result<Started, String> {
-        let mut reader = MessageReader::<_, Started>::new(&mut self.stdout);
-        let report = tokio::time::timeout(within, reader.next()).await;
+        let report = tokio::time::timeout(within, self.reports.next()).await;
         let see = self.see();
         match report {
             Ok(Ok(Some(report))) => Ok(report),

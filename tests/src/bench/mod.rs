@@ -56,7 +56,8 @@ pub fn run() -> Result<()> {
     Ok(())
 }
 
-fn from_environment(name: &str, default: u64) -> Result<u64> {
+/// A number from the environment, or its default.
+pub fn from_environment(name: &str, default: u64) -> Result<u64> {
     match std::env::var(name) {
         Err(_) => Ok(default),
         Ok(text) => text.parse().with_context(|| format!("{name}={text:?} is not a number")),

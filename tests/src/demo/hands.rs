@@ -4,7 +4,7 @@
 use super::{CARD, words};
 use crate::dtu::{self, DtuOptions};
 use crate::events::EventLog;
-use crate::process::{Process, kill, processes_like};
+use crate::process::Process;
 use crate::site::Site;
 use crate::{programs, wait};
 use anyhow::{Context, Result};
@@ -143,10 +143,8 @@ impl Hands {
     }
 
     fn kill_worker(&mut self, owner: &str) -> Result<()> {
-        for worker in processes_like(self.site.host(owner)?, "afterglow-session worker")? {
-            self.say(&format!("SIGKILL to process {worker} on {owner}, which sends the pictures"));
-            kill(worker)?;
-        }
+        self.say(&format!("SIGKILL on {owner} to what sends the pictures"));
+        self.site.host(owner)?.kill_workers()?;
         Ok(())
     }
 

@@ -7,7 +7,6 @@ use super::{CARD, FONT};
 use crate::dtu::{Dtu, DtuOptions};
 use crate::events::EventLog;
 use crate::picture::Picture;
-use crate::process::processes_like;
 use crate::screen::Screen;
 use crate::site::Site;
 use crate::wait;
@@ -155,17 +154,11 @@ impl<'s> Story<'_, 's> {
         let mark = desk.events.mark()?;
         film.caption("kill -9 of the process that sends the pictures: another one goes on.");
         self.step(&format!("SIGKILL to the session's worker on {owner}"));
-        self.kill_worker(owner)?;
+        self.site.host(owner)?.kill_workers()?;
         desk.wait_first_frame(mark)?;
         let picture = self.same_shell(desk, pid, "yet")?;
         self.step("another worker shows the same programs");
         self.keep("worker-killed", &picture)
-    }
-
-    fn kill_worker(&mut self, owner: &str) -> Result<()> {
-        let workers = processes_like(self.site.host(owner)?, "afterglow-session worker")?;
-        ensure!(workers.len() == 1, "{owner} has one worker, not {}", workers.len());
-        crate::process::kill(workers[0])
     }
 
     /// The worker and the server die together.
@@ -174,7 +167,7 @@ impl<'s> Story<'_, 's> {
         film.caption(&format!("kill -9 of both, the server process on {owner} and the pictures'."));
         self.step(&format!("SIGKILL to the server process on {owner} and the worker together"));
         self.site.host(owner)?.kill_server()?;
-        self.kill_worker(owner)?;
+        self.site.host(owner)?.kill_workers()?;
         desk.wait_first_frame(mark)?;
         let picture = self.same_shell(desk, pid, "even so")?;
         desk.expect_none(mark, &["taken_over"])?;
