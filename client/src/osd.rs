@@ -26,6 +26,8 @@ pub struct Osd {
     fresh: bool,
     drawing: Drawing,
     pixels_per_point: f32,
+    /// So many more runs are needed until what grew or shrank has its size.
+    settling: u8,
 }
 
 /// A window smaller than this, in points, gets a smaller card.
@@ -64,6 +66,7 @@ impl Osd {
             fresh: false,
             drawing: Drawing::default(),
             pixels_per_point: 1.0,
+            settling: 0,
         }
     }
 
@@ -83,6 +86,7 @@ impl Osd {
         };
         self.badge = badge.map(words::badge);
         self.told_at_ms = now_ms;
+        self.settling = 2;
     }
 
     /// True if there is something to press, so that the pointer and the keys
@@ -137,7 +141,9 @@ impl Osd {
         let repaint_ms = repaint.and_then(|delay| u64::try_from(delay.as_millis()).ok());
         let elapsed = self.panel.as_ref().and_then(|card| card.elapsed_ms);
         let tick_ms = elapsed.map(|elapsed_ms| 1000 - (elapsed_ms + waited_ms) % 1000);
-        let again = repaint_ms.into_iter().chain(tick_ms).min();
+        self.settling = self.settling.saturating_sub(1);
+        let settle_ms = (self.settling > 0).then_some(0);
+        let again = repaint_ms.into_iter().chain(tick_ms).chain(settle_ms).min();
         self.drawing = Drawing {
             primitives: self.context.tessellate(output.shapes, output.pixels_per_point),
             pixels_per_point: output.pixels_per_point,

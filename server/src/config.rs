@@ -515,6 +515,7 @@ pub fn host_name() -> String {
         .collect()
 }
 
+pub mod own;
 mod services;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ async fn answer(request: Request) -> Response {
         Request::Topology => Response::Topology(report()),
         Request::Drain { on: true } => Response::Done,
         Request::Drain { on: false } => std::future::pending().await,
+        _ => Response::error("nobody asks that here"),
     }
 }
 
@@ -59,7 +60,11 @@ fn report() -> TopologyReport {
         control_port: u16::MAX,
         interfaces: (0..96).map(interface).collect(),
     };
-    TopologyReport { hosts: (0..65).map(host).collect(), untrusted: Vec::new() }
+    TopologyReport {
+        hosts: (0..65).map(host).collect(),
+        store: String::new(),
+        untrusted: Vec::new(),
+    }
 }
 
 impl Server {

@@ -3,8 +3,9 @@
 use crate::netns::lan::Node;
 use crate::ports::Ports;
 use crate::process::{HOST_MARK, Process, kill_marked, signal_marked};
-use crate::session::SessionDesktop;
+use crate::session::{SessionDesktop, identity};
 use crate::{programs, wait};
+use afterglow_wire::ids::{Epoch, SessionId};
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use std::fmt::Write as _;
@@ -229,15 +230,20 @@ impl Host {
         Ok(processes.map(|(pid, line)| (pid.as_raw_nonzero().get() as u32, line)).collect())
     }
 
-    /// The directories of its sessions.
+    /// The directories of its sessions; what waits for a session is none.
     pub fn session_directories(&self) -> Result<Vec<PathBuf>> {
         let sessions = self.directory.join("run/sessions");
         if !sessions.exists() {
             return Ok(Vec::new());
         }
-        // An X server that waits for a session has no socket yet.
-        let paths = std::fs::read_dir(sessions)?.flatten().map(|entry| entry.path());
-        Ok(paths.filter(|path| path.join("keeper.sock").exists()).collect())
+        let all = std::fs::read_dir(sessions)?.flatten().map(|entry| entry.path());
+        Ok(all.filter(|directory| identity(directory).is_some()).collect())
+    }
+
+    /// The directory of this copy of a session, if it runs here.
+    pub fn directory_of(&self, copy: (SessionId, Epoch)) -> Result<Option<PathBuf>> {
+        let mut all = self.session_directories()?.into_iter();
+        Ok(all.find(|directory| identity(directory) == Some(copy)))
     }
 
     /// The X server of its only session, as soon as it is there.

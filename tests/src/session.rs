@@ -2,11 +2,22 @@
 
 use crate::picture::Picture;
 use crate::xauthority;
+use afterglow_wire::ids::{Epoch, SessionId};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::ConnectionExt;
 use x11rb::rust_connection::RustConnection;
+
+/// The file in a session's directory that says which session it is.
+pub const IDENTITY: &str = "identity";
+
+/// Which copy of which session has this directory.
+pub fn identity(directory: &Path) -> Option<(SessionId, Epoch)> {
+    let text = std::fs::read_to_string(directory.join(IDENTITY)).ok()?;
+    let (session, epoch) = text.trim_end().split_once(' ')?;
+    Some((session.parse().ok()?, Epoch(epoch.parse().ok()?)))
+}
 
 /// A session on this machine, by its directory.
 pub struct SessionDesktop {

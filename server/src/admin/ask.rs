@@ -82,7 +82,8 @@ pub enum AskError {
 /// Asks the server at this socket. The response is none in error.
 pub async fn ask(path: &Path, request: &Request) -> Result<Response, AskError> {
     let path = path.to_owned();
-    let line = match tokio::time::timeout(ANSWER_TIME, exchange(&path, request)).await {
+    let time = ANSWER_TIME + request.patience();
+    let line = match tokio::time::timeout(time, exchange(&path, request)).await {
         Ok(Ok(line)) => line,
         Ok(Err(e)) => return Err(failed(path, e)),
         Err(_) => return Err(AskError::Silent(path)),

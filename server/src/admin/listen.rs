@@ -133,8 +133,9 @@ where
         }
         Err(e) => return (Response::error(e.to_string()), true),
     };
-    let answered = tokio::time::timeout(REQUEST_TIME, handler(request)).await;
-    let seconds = REQUEST_TIME.as_secs();
+    let time = REQUEST_TIME + request.patience();
+    let answered = tokio::time::timeout(time, handler(request)).await;
+    let seconds = time.as_secs();
     let late = |_| Response::error(format!("the server has no answer after {seconds} s"));
     (answered.unwrap_or_else(late), true)
 }

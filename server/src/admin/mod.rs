@@ -10,10 +10,16 @@
 //! | [`ask`] | the end of `afterglowctl` |
 //! | [`table`] | the topology as a table |
 //! | [`watch`] | the same, again and again |
+//! | [`sessions`] | sessions, services and users as they are told of |
+//! | [`sessions_table`] | the same as tables |
+//! | [`commands`] | what `afterglowctl` does about them |
 
 pub mod ask;
+pub mod commands;
 pub mod listen;
 pub mod protocol;
+pub mod sessions;
+pub mod sessions_table;
 pub mod socket;
 pub mod table;
 pub mod watch;

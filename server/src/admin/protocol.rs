@@ -10,6 +10,7 @@
 //!
 //! A line ends in a line feed. Keys that are not known are ignored.
 
+use super::sessions::{Order, SessionsReport, UserInfo};
 use crate::group::report::TopologyReport;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,9 @@ pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
 /// The longest response, in bytes, its line feed not counted: room for a full
 /// group whose servers all have as many interfaces as they can tell.
 pub const RESPONSE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long a user may think about a question.
+const CONSENT_TIME: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What an administrator asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +36,35 @@ pub enum Request {
         /// True to take leave: no new sessions from now on.
         on: bool,
     },
+    /// Which sessions are there?
+    Sessions,
+    /// Do something with one.
+    Order {
+        /// Its id.
+        session: String,
+        /// What.
+        #[serde(flatten)]
+        order: Order,
+    },
+    /// Which users are there?
+    Users,
+    /// Make a user, or change one.
+    SetUser {
+        /// The user, as it will be.
+        user: UserInfo,
+    },
+    /// Remove a user.
+    RemoveUser {
+        /// Its name.
+        name: String,
+    },
+    /// Say whose a token is.
+    BindToken {
+        /// The token.
+        token: String,
+        /// The user's name; nobody's if `None`.
+        user: Option<String>,
+    },
 }
 
 /// What the server answers.
@@ -40,6 +73,18 @@ pub enum Request {
 pub enum Response {
     /// The group.
     Topology(TopologyReport),
+    /// All sessions.
+    Sessions(SessionsReport),
+    /// All users.
+    Users {
+        /// By their names.
+        users: Vec<UserInfo>,
+    },
+    /// It was done, in words.
+    Said {
+        /// What was done.
+        text: String,
+    },
     /// It was done.
     Done,
     /// It was not done.
@@ -81,6 +126,15 @@ struct Version {
 }
 
 impl Request {
+    /// How long its answer may take beside what every answer may: a user who
+    /// is asked has a minute.
+    pub fn patience(&self) -> std::time::Duration {
+        match self {
+            Request::Order { order: Order::Move { force: false, .. }, .. } => CONSENT_TIME,
+            _ => std::time::Duration::ZERO,
+        }
+    }
+
     /// Its line, with the line feed.
     pub fn to_line(&self) -> Vec<u8> {
         to_line(self).unwrap_or_default()
@@ -151,7 +205,18 @@ mod tests {
         assert_eq!(line(Request::Topology), "{\"version\":1,\"request\":\"topology\"}\n");
         let drain = Request::Drain { on: true };
         assert_eq!(line(drain), "{\"version\":1,\"request\":\"drain\",\"on\":true}\n");
-        for request in [Request::Topology, Request::Drain { on: false }] {
+        let order = |order| Request::Order { session: "ab".into(), order };
+        let end = order(Order::End { epoch: None });
+        assert_eq!(
+            line(end.clone()),
+            "{\"version\":1,\"request\":\"order\",\"session\":\"ab\",\"order\":\"end\",\"epoch\":null}\n"
+        );
+        let service = order(Order::Service { name: "mail".into(), act: "stop".into() });
+        let bind = Request::BindToken { token: "soft.ada".into(), user: None };
+        let user = Request::SetUser { user: UserInfo::default() };
+        let others = [Request::Sessions, Request::Users, end, service, bind, user];
+        let first = [Request::Topology, Request::Drain { on: false }];
+        for request in first.into_iter().chain(others) {
             assert_eq!(Request::parse(&request.to_line()), Ok(request));
         }
     }
@@ -159,7 +224,10 @@ mod tests {
     #[test]
     fn a_response_comes_back_as_it_was() {
         let report = crate::admin::table::tests::report();
-        for response in [Response::Topology(report), Response::Done, Response::error("no")] {
+        let said = Response::Said { text: "so".into() };
+        let users = Response::Users { users: vec![UserInfo::default()] };
+        let others = [said, users, Response::Done, Response::error("no")];
+        for response in others.into_iter().chain([Response::Topology(report)]) {
             assert_eq!(Response::parse(&response.to_line()), Ok(response));
         }
     }

@@ -32,6 +32,9 @@ pub fn table(report: &TopologyReport, addresses: Addresses) -> String {
         lines.extend(own.map(|line| format!("  {line}")));
     }
     lines.extend(aligned(&untrusted));
+    if !report.store.is_empty() {
+        lines.push(format!("Store {}", report.store.escape_debug()));
+    }
     lines.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
@@ -222,6 +225,7 @@ pub(super) mod tests {
         let mut mud = host("mud", 0x8190_7f05, 1_950, -81_007);
         (mud.draining, mud.sessions, mud.load_percent) = (true, 0, 5);
         TopologyReport {
+            store: String::new(),
             hosts: vec![host05, host22, mud],
             untrusted: vec![UntrustedReport {
                 name: "evil\u{1b}[2J\\ \u{e9}".into(),

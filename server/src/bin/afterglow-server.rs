@@ -79,6 +79,9 @@ fn perform(command: Command) -> anyhow::Result<()> {
             tracing_subscriber::fmt()
                 .with_env_filter(filter)
                 .with_writer(std::io::stderr)
+                // A log on a full disk must not end what it tells of: saying so on
+                // the same disk fails too, and would panic.
+                .log_internal_errors(false)
                 .with_ansi(std::io::stderr().is_terminal())
                 .init();
             let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;

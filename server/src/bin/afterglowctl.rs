@@ -1,7 +1,6 @@
 //! The administrator's command: command line and exit codes.
 
-use afterglow_server::admin::ask::ask;
-use afterglow_server::admin::protocol::{Request, Response};
+use afterglow_server::admin::commands;
 use afterglow_server::admin::table::Addresses;
 use afterglow_server::admin::watch::{self, Form, WatchError};
 use afterglow_server::config::{Config, SYSTEM_ADMIN_SOCKET, SYSTEM_CONFIG};
@@ -46,8 +45,21 @@ enum Command {
                             lastpkt   seconds since something came from that interface; -1: \
                             never")]
     Topology(Topology),
-    /// Take leave: this server gets no new sessions; those it has go on.
+    /// List sessions, look at one, take it from its screen, end it, move it.
+    #[command(subcommand)]
+    Sessions(commands::Sessions),
+    /// List, start, stop and restart the services of a session.
+    #[command(subcommand)]
+    Services(commands::Services),
+    /// List, make, change and remove users; say whose a token is.
+    #[command(subcommand)]
+    Users(commands::Users),
+    /// Take leave: this server gets no new sessions; those it has go on. Waits
+    /// until there are none, and says for whom.
     Drain {
+        /// Do not wait for the sessions that are there.
+        #[arg(long)]
+        no_wait: bool,
         /// Take new sessions again.
         #[arg(long)]
         undo: bool,
@@ -106,8 +118,11 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let result = runtime.block_on(async {
         match arguments.command {
             Command::Topology(how) => show(&socket, &how).await,
-            Command::Drain { undo } => drain(&socket, !undo).await,
-            Command::Undrain => drain(&socket, false).await,
+            Command::Sessions(command) => commands::sessions(&socket, command).await,
+            Command::Services(command) => commands::services(&socket, command).await,
+            Command::Users(command) => commands::users(&socket, command).await,
+            Command::Drain { undo, no_wait } => commands::drain(&socket, !undo, !no_wait).await,
+            Command::Undrain => commands::drain(&socket, false, false).await,
         }
     });
     // A write that nobody takes must not hold the exit up.
@@ -159,18 +174,4 @@ async fn show(socket: &Path, how: &Topology) -> anyhow::Result<()> {
         Err(e) if !e.is_unread() => Err(e.into()),
         _ => Ok(()),
     }
-}
-
-async fn drain(socket: &Path, on: bool) -> anyhow::Result<()> {
-    let done = match ask(socket, &Request::Drain { on }).await? {
-        Response::Done if on => {
-            "draining: the server gets no new sessions, and those it has go on; `afterglowctl \
-             undrain` ends it"
-        }
-        Response::Done => "not draining: the server takes new sessions",
-        _ => bail!("the server's answer is none to this; use the afterglowctl that came with it"),
-    };
-    // It is done, whether or not somebody reads that.
-    let _ = writeln!(std::io::stdout(), "{done}");
-    Ok(())
 }

@@ -1,4 +1,5 @@
-//! The catalogue of services: the `[[service]]` tables of `afterglow.toml`.
+//! The catalogue of services: the `[[service]]` tables of `afterglow.toml` and
+//! of a user's own `session.toml`.
 
 use super::{ConfigError, Source, desktop};
 use afterglow_wire::codec::put_list;
@@ -47,14 +48,19 @@ pub(super) fn catalogue(
             return Err(error(format!("a second service {:?}", service.name.as_str())));
         }
         services.push(service);
-        let mut bytes = BytesMut::new();
-        put_list(&mut bytes, &services);
-        if bytes.len() > CATALOGUE_BYTES_MAX {
+        if !fits(&services) {
             let text = "the services together have too long command lines; put them into scripts";
             return Err(error(text.into()));
         }
     }
     Ok(services)
+}
+
+/// True if a keeper can be told of all of them.
+pub(super) fn fits(services: &[ServiceSpec]) -> bool {
+    let mut bytes = BytesMut::new();
+    put_list(&mut bytes, services);
+    services.len() <= SERVICES_MAX && bytes.len() <= CATALOGUE_BYTES_MAX
 }
 
 fn service(table: ServiceTable) -> Result<ServiceSpec, String> {

@@ -12,6 +12,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub struct TopologyReport {
     /// The server that reports, and then the TRUSTED others by their names.
     pub hosts: Vec<HostReport>,
+    /// What is wrong with the store, as far as the server knows; else empty.
+    #[serde(default)]
+    pub store: String,
     /// Hosts that speak without the group's signature.
     pub untrusted: Vec<UntrustedReport>,
 }
@@ -104,6 +107,7 @@ impl GroupManager {
         });
         TopologyReport {
             hosts: std::iter::once(self.own_report(now_ms)).chain(others).collect(),
+            store: String::new(),
             untrusted: untrusted.collect(),
         }
     }

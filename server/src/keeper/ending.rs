@@ -1,10 +1,13 @@
 //! That nothing of a session stays behind: its processes are found by the
-//! variable that all of them inherit.
+//! variable that all of them inherit, and by what its directory notes.
 
+use super::noted::{self, Part};
 use super::program::SESSION_VARIABLE;
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use super::session_dir;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Child;
 
@@ -31,52 +34,137 @@ pub async fn end_group(leader: &mut Child) {
     let _ = leader.wait().await;
 }
 
-fn pid_of(child: &Child) -> Option<Pid> {
+/// A child's number, until it was waited for.
+pub fn pid_of(child: &Child) -> Option<Pid> {
     Pid::from_raw(i32::try_from(child.id()?).ok()?)
 }
 
-/// Kills every process that has the session's mark in its environment.
+/// Kills every process of ours that has the session's mark in its environment.
 pub async fn kill_marked(mark: &str) {
-    let wanted = format!("{SESSION_VARIABLE}={mark}");
     for _ in 0..ROUNDS {
-        let marked = marked_processes(wanted.as_bytes());
+        let marked = marked_processes(mark);
         if marked.is_empty() {
             return;
         }
         for pid in marked {
-            let _ = kill_process(pid, Signal::KILL);
+            noted::signal_if(pid, Signal::KILL, |pid| is_marked(pid, mark));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Every process but our own that has this in its environment.
-pub fn marked_processes(wanted: &[u8]) -> Vec<Pid> {
+/// The processes of ours that have the session's mark and live.
+pub fn marked_processes(mark: &str) -> Vec<Pid> {
+    // A directory without a name would mean all sessions' processes.
+    if mark.is_empty() {
+        return Vec::new();
+    }
     let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
     let own = rustix::process::getpid();
     processes
         .flatten()
         .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
-        .filter(|pid| *pid != own && has_variable(*pid, wanted))
+        .filter(|pid| *pid != own && is_marked(*pid, mark))
         .collect()
 }
 
-/// Another user's process cannot be read, and a dead one has no variables.
-fn has_variable(pid: Pid, wanted: &[u8]) -> bool {
-    std::fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero()))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == wanted))
+/// Another user's process may have copied the mark; a dead one has none.
+pub fn is_marked(pid: Pid, mark: &str) -> bool {
+    let process = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let us = rustix::process::geteuid().as_raw();
+    if !process.metadata().is_ok_and(|found| found.uid() == us) {
+        return false;
+    }
+    let wanted = format!("{SESSION_VARIABLE}={mark}");
+    std::fs::read(process.join("environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()))
+}
+
+/// True if the directory's keeper is noted in it, and lives.
+pub fn keeper_lives(dir: &Path) -> bool {
+    noted::read(dir).iter().any(|(part, keeper)| *part == Part::Keeper && keeper.lives())
+}
+
+/// True if the directory's keeper is noted in it, and is gone.
+pub fn keeper_is_gone(dir: &Path) -> bool {
+    let is_noted = noted::read(dir).iter().any(|(part, _)| *part == Part::Keeper);
+    is_noted && !keeper_lives(dir)
+}
+
+/// Clears away what is left of a session that nobody keeps: its processes,
+/// then its directory. The error says why the directory stays.
+pub async fn clear_away(dir: &Path) -> Result<(), String> {
+    for (_, process) in noted::read(dir) {
+        // Its group too, which it leads: as long as it lives, the number of
+        // the group is its own.
+        if process.lives() {
+            let _ = kill_process_group(process.pid, Signal::KILL);
+            process.signal(Signal::KILL);
+        }
+    }
+    kill_marked(&session_dir::mark(dir)).await;
+    remove_dir(dir)
 }
 
 /// Removes the session's directory and everything in it.
-pub fn remove_dir(dir: &Path) {
+pub fn remove_dir(dir: &Path) -> Result<(), String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if let Some(mount) = mounted_below(&mounts, dir) {
+        // A program's own file system: what is in it is not ours to remove.
+        return Err(format!("{} stays: {} is mounted in it", dir.display(), mount.display()));
+    }
     for round in 1..=ROUNDS {
         match std::fs::remove_dir_all(dir) {
             // A log may be made while the directory is emptied.
             Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty && round < ROUNDS => {}
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return tracing::warn!("cannot remove {}: {error}", dir.display());
+                return Err(format!("cannot remove {}: {error}", dir.display()));
             }
-            Ok(()) | Err(_) => return,
+            Ok(()) | Err(_) => break,
+        }
+    }
+    Ok(())
+}
+
+/// A file system that is mounted somewhere below a directory, by the text of
+/// `/proc/self/mountinfo`, whose fifth field is the place, spaces written as
+/// `\040`.
+fn mounted_below(mountinfo: &str, dir: &Path) -> Option<PathBuf> {
+    let places = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    places
+        .map(|place| PathBuf::from(place.replace("\\040", " ")))
+        .find(|place| place != dir && place.starts_with(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_mounted_in_a_directory_is_seen() {
+        let mounts = "22 1 0:20 / / rw - ext4 x rw\n\
+                      30 22 0:30 / /run/s/aa/run/my\\040doc rw - fuse.portal portal rw\n";
+        let below = |dir: &str| mounted_below(mounts, Path::new(dir));
+        assert_eq!(below("/run/s/aa"), Some("/run/s/aa/run/my doc".into()));
+        assert_eq!(below("/run/s/a"), None);
+        assert_eq!(below("/run/s/bb"), None);
+        assert_eq!(mounted_below("garbage\n\n1 2", Path::new("/run")), None);
+    }
+
+    #[tokio::test]
+    async fn only_processes_with_the_mark_are_killed() {
+        let start = |mark: &str| {
+            let mut command = std::process::Command::new("sleep");
+            command.arg("1000").env(SESSION_VARIABLE, mark).spawn().unwrap()
+        };
+        let (mut ours, mut longer, mut none) = (start("a1b2"), start("a1b2c"), start(""));
+        kill_marked("a1b2").await;
+        ours.wait().unwrap();
+        kill_marked("").await;
+        for other in [&mut longer, &mut none] {
+            assert!(other.try_wait().unwrap().is_none());
+            other.kill().unwrap();
+            other.wait().unwrap();
         }
     }
 }

@@ -1,191 +1,162 @@
-//! Freezing a session's programs, so that an older copy changes nothing any
-//! more: by the kernel's freezer where the session has a cgroup of its own,
-//! else by SIGSTOP to every process that has the session's mark.
+//! That a session's programs stand still: all but the keeper, the worker and
+//! the X server. Nothing of theirs is lost, and nothing of theirs goes on.
 //!
-//! The X server goes on: it does nothing without its programs, and theirs is
-//! the state that is kept.
+//! Where the session has a control group of its own its programs are put into
+//! a part of it that is frozen; nothing gets away from that. Elsewhere each is
+//! stopped by a signal, again and again until none runs: what is stopped
+//! starts nothing.
 
-use super::ending::marked_processes;
-use super::program::SESSION_VARIABLE;
-use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsString;
+use super::noted::{Noted, Stat, signal_if};
+use super::{cgroup, ending};
+use rustix::process::{Pid, Signal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The cgroup of a session that has one: made by `systemd-run --scope`.
-pub const SCOPE_PREFIX: &str = "afterglow-session-";
-/// How long the kernel has to freeze or to thaw.
-const WITHIN: Duration = Duration::from_secs(2);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is looked whether all stand still, and how long that may take.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOKS_MAX: u32 = 200;
 
-/// Where programs are kept so that they can be frozen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pen {
-    /// A cgroup of theirs alone, in this directory.
-    Cgroup(PathBuf),
-    /// Wherever they are: they are known by the session's mark.
-    Marked,
+/// What was done to make a session's programs stand still.
+#[derive(Debug, Default)]
+pub struct Frozen {
+    /// The group that is frozen.
+    group: Option<PathBuf>,
+    /// Those that were stopped.
+    stopped: Vec<Noted>,
+    /// True once none of them goes on.
+    pub complete: bool,
 }
 
-impl Pen {
-    /// Makes the best pen that can be had.
-    pub fn new() -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let (mounts, own) = (read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
-        let Some(scope) = own_scope(&mounts, &own) else { return Pen::Marked };
-        let programs = scope.join("programs");
-        match std::fs::create_dir(&programs) {
-            Ok(()) if programs.join("cgroup.freeze").exists() => Pen::Cgroup(programs),
-            Ok(()) => Pen::Marked,
-            Err(error) => {
-                tracing::warn!("cannot make the cgroup {}: {error}", programs.display());
-                Pen::Marked
-            }
-        }
-    }
-
-    /// The command line that runs this one in the pen: a shell moves itself in
-    /// first, so that nothing is ever started outside.
-    pub fn lead_in(&self, line: Vec<OsString>) -> Vec<OsString> {
-        let Pen::Cgroup(dir) = self else { return line };
-        let script = "echo $$ > \"$0\"; exec \"$@\"";
-        let mut led: Vec<OsString> = ["/bin/sh", "-c", script].map(OsString::from).to_vec();
-        led.push(dir.join("cgroup.procs").into_os_string());
-        led.extend(line);
-        led
-    }
-
-    /// Freezes all that is in it; `spared` are processes with the mark that
-    /// are no programs of the user's.
-    pub async fn freeze(&self, mark: &str, spared: &[u32]) {
-        match self {
-            Pen::Cgroup(dir) => set_cgroup(dir, true).await,
-            Pen::Marked => stop_marked(mark, spared).await,
-        }
-    }
-
-    /// Lets it go on.
-    pub async fn thaw(&self, mark: &str) {
-        match self {
-            Pen::Cgroup(dir) => set_cgroup(dir, false).await,
-            Pen::Marked => {
-                for pid in marked(mark) {
-                    // It may be gone.
-                    let _ = kill_process(pid, Signal::CONT);
+impl Frozen {
+    /// Freezes the programs of the session in this directory, `but` these
+    /// processes. It may be called again if it was not complete.
+    pub async fn freeze(&mut self, dir: &Path, but: &[Pid]) {
+        let group = cgroup::own(dir).map(|own| (cgroup::programs(&own), own));
+        match group {
+            Some((Ok(programs), own)) => {
+                match freeze_group(&own, &programs, but).await {
+                    Ok(complete) => self.complete = complete,
+                    Err(error) => tracing::warn!("{}: {error}", programs.display()),
                 }
+                self.group = Some(programs);
             }
+            Some((Err(error), own)) => {
+                tracing::warn!("{}: {error}; programs are stopped by signals", own.display());
+            }
+            None => {}
+        }
+        if !self.complete {
+            self.complete = self.stop(&super::session_dir::mark(dir), but).await;
         }
     }
-}
 
-/// Our own cgroup, if it is the scope of this session alone. `mounts` is
-/// `/proc/self/mountinfo`, `own` is `/proc/self/cgroup`.
-fn own_scope(mounts: &str, own: &str) -> Option<PathBuf> {
-    let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let is_scope = |name: &str| name.starts_with(SCOPE_PREFIX) && name.ends_with(".scope");
-    Path::new(path).file_name()?.to_str().filter(|name| is_scope(name))?;
-    // 25 30 0:26 / /sys/fs/cgroup rw,… shared:4 - cgroup2 cgroup2 rw
-    let mount = mounts.lines().find_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        right.starts_with("cgroup2 ").then(|| {
-            let mut fields = left.split(' ').skip(3);
-            fields.next().zip(fields.next())
-        })?
-    })?;
-    let (root, at) = mount;
-    let inside = path.strip_prefix(root.trim_end_matches('/'))?;
-    Some(Path::new(at).join(inside.trim_start_matches('/')))
-}
-
-async fn set_cgroup(dir: &Path, frozen: bool) {
-    let value = if frozen { "1" } else { "0" };
-    if let Err(error) = std::fs::write(dir.join("cgroup.freeze"), value) {
-        return tracing::error!("cannot freeze or thaw {}: {error}", dir.display());
-    }
-    let wanted = format!("frozen {value}");
-    let done = async {
-        loop {
-            let events = std::fs::read_to_string(dir.join("cgroup.events")).unwrap_or_default();
-            if events.lines().any(|line| line == wanted) {
-                return;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    };
-    if tokio::time::timeout(WITHIN, done).await.is_err() {
-        tracing::warn!("{} is not {wanted} after {WITHIN:?}", dir.display());
-    }
-}
-
-/// Stops all, and looks again until nothing runs: a program may have started
-/// another one before it was stopped itself.
-async fn stop_marked(mark: &str, spared: &[u32]) {
-    let stop = async {
-        loop {
-            let running: Vec<Pid> = marked(mark)
-                .into_iter()
-                .filter(|pid| !spared.contains(&(pid.as_raw_nonzero().get() as u32)))
-                .filter(|pid| !is_stopped(*pid))
-                .collect();
+    async fn stop(&mut self, mark: &str, but: &[Pid]) -> bool {
+        for _ in 0..LOOKS_MAX {
+            let marked = ending::marked_processes(mark).into_iter();
+            let running: Vec<Pid> =
+                marked.filter(|pid| !but.contains(pid) && !self.stands_still(*pid)).collect();
             if running.is_empty() {
-                return;
+                return true;
             }
             for pid in running {
-                // It may be gone.
-                let _ = kill_process(pid, Signal::STOP);
+                let Some(noted) = Noted::of(pid) else { continue };
+                let stopped = signal_if(pid, Signal::STOP, |pid| ending::is_marked(pid, mark));
+                if stopped && !self.stopped.contains(&noted) {
+                    self.stopped.push(noted);
+                }
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
-    };
-    if tokio::time::timeout(WITHIN, stop).await.is_err() {
-        tracing::warn!("some of the session's programs do not stop");
+        false
+    }
+
+    /// True if a process is stopped, runs no more, or was told to stop while
+    /// it waits in the kernel: it stops before it does anything else. One that
+    /// starts another (vfork) waits so for as long as the other is stopped.
+    fn stands_still(&self, pid: Pid) -> bool {
+        match Stat::of(pid).map(|stat| stat.state) {
+            None | Some('T' | 't' | 'Z' | 'X') => true,
+            Some('D') => Noted::of(pid).is_some_and(|noted| self.stopped.contains(&noted)),
+            Some(_) => false,
+        }
+    }
+
+    /// Lets all of them go on; what its user had stopped before stays stopped.
+    pub fn thaw(self) {
+        if let Some(group) = self.group
+            && let Err(error) = std::fs::write(group.join("cgroup.freeze"), "0")
+        {
+            tracing::error!("{} cannot be thawed: {error}", group.display());
+        }
+        // What was stopped last waits for nobody that was stopped before.
+        for noted in self.stopped.iter().rev() {
+            noted.signal(Signal::CONT);
+        }
     }
 }
 
-fn marked(mark: &str) -> Vec<Pid> {
-    marked_processes(format!("{SESSION_VARIABLE}={mark}").as_bytes())
-}
-
-/// True if it is stopped, or over.
-fn is_stopped(pid: Pid) -> bool {
-    let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    let stat = std::fs::read_to_string(path).unwrap_or_default();
-    // The command's name, in parentheses, may hold anything.
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, Some('R' | 'S' | 'D' | 'I'))
+/// True once all is frozen.
+async fn freeze_group(own: &Path, programs: &Path, but: &[Pid]) -> std::io::Result<bool> {
+    // Frozen first: what comes in then stands still.
+    std::fs::write(programs.join("cgroup.freeze"), "1")?;
+    for _ in 0..LOOKS_MAX {
+        let outside: Vec<Pid> = std::fs::read_to_string(own.join("cgroup.procs"))?
+            .lines()
+            .filter_map(|line| Pid::from_raw(line.parse().ok()?))
+            .filter(|pid| !but.contains(pid) && *pid != rustix::process::getpid())
+            .collect();
+        for pid in &outside {
+            let text = pid.as_raw_nonzero().to_string();
+            // It may be gone by now; if it is not it is tried again.
+            let _ = std::fs::write(programs.join("cgroup.procs"), text);
+        }
+        let events = std::fs::read_to_string(programs.join("cgroup.events"))?;
+        if outside.is_empty() && events.lines().any(|line| line == "frozen 1") {
+            return Ok(true);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keeper::program::SESSION_VARIABLE;
+    use std::process::Command;
 
-    const HYBRID: &str = "24 19 0:22 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
-        25 19 0:23 / /sys/fs/cgroup/unified rw shared:4 - cgroup2 cgroup2 rw";
-
-    #[test]
-    fn only_a_scope_of_its_own_is_a_pen() {
-        let scope = "0::/afterglow.slice/afterglow-session-ab12.scope";
-        assert_eq!(
-            own_scope(HYBRID, &format!("1:name=systemd:/x\n{scope}\n")),
-            Some("/sys/fs/cgroup/unified/afterglow.slice/afterglow-session-ab12.scope".into())
-        );
-        let nested = "25 19 0:23 /afterglow.slice /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
-        assert_eq!(
-            own_scope(nested, scope),
-            Some("/sys/fs/cgroup/afterglow-session-ab12.scope".into())
-        );
-        for other in ["0::/", "0::/system.slice/afterglow-server.service", "1:freezer:/x", ""] {
-            assert_eq!(own_scope(HYBRID, other), None, "{other}");
-        }
-        assert_eq!(own_scope("24 19 0:22 / /sys/fs/cgroup rw - cgroup cgroup rw", scope), None);
+    fn stands_still(pid: Pid) -> bool {
+        Stat::of(pid).is_some_and(|stat| stat.state == 'T')
     }
 
-    #[test]
-    fn a_program_is_led_into_its_pen_before_it_starts() {
-        let line = vec![OsString::from("xterm"), "-e".into()];
-        assert_eq!(Pen::Marked.lead_in(line.clone()), line);
-        let led = Pen::Cgroup("/sys/x".into()).lead_in(line);
-        assert_eq!(led[3], "/sys/x/cgroup.procs");
-        assert_eq!(led[4..], ["xterm", "-e"].map(OsString::from));
+    fn sleeper(mark: &str) -> std::process::Child {
+        Command::new("sleep").arg("1000").env(SESSION_VARIABLE, mark).spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn programs_are_stopped_and_go_on_and_what_was_stopped_before_stays_so() {
+        let dir = Path::new("/nowhere/00112233aabbccdd");
+        let mark = "00112233aabbccdd";
+        let mut children = [sleeper(mark), sleeper(mark), sleeper(mark), sleeper("other")];
+        let pids: Vec<Pid> = children.iter().map(Pid::from_child).collect();
+        rustix::process::kill_process(pids[1], Signal::STOP).unwrap();
+        while !stands_still(pids[1]) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let mut frozen = Frozen::default();
+        frozen.freeze(dir, &[pids[2]]).await;
+        assert!(frozen.complete);
+        let still =
+            |pids: &[Pid]| -> Vec<bool> { pids.iter().map(|pid| stands_still(*pid)).collect() };
+        assert_eq!(still(&pids), [true, true, false, false]);
+        frozen.thaw();
+        while stands_still(pids[0]) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        assert_eq!(still(&pids), [false, true, false, false]);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }

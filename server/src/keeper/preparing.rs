@@ -1,22 +1,21 @@
 //! What is up before anybody hears of the session: its port, its X server, and
 //! a worker that does not listen. A start that is held stops here until the
-//! server wants the session; a warm one has a port and an X server, and waits to
-//! be told which session it is.
+//! server wants the session; a warm one, until it is told which session it is.
 
-use super::output::Tail;
-use super::program::mark_of;
 use super::protocol::{Attachment, WorkerStart};
 use super::random::random;
+use super::session_dir;
 use super::shell::Signals;
-use super::start_link::{self, GivenUp, HELD_MAX, Order};
+use super::start_link::{self, GivenUp, HELD_MAX, Orders};
 use super::worker_process::Worker;
 use super::x_server::{self, XServer};
 use crate::desktop::{DesktopError, Display, layout, size};
 use afterglow_link::quic::{LinkError, bind_udp};
-use afterglow_wire::local::{SessionSpec, Started, WarmSpec};
+use afterglow_wire::ids::Size;
+use afterglow_wire::local::{KeeperStart, SessionSpec, Started};
 use std::net::{SocketAddrV4, UdpSocket};
-use std::path::Path;
-use tokio::process::Child;
+use std::path::{Path, PathBuf};
+use tokio::sync::oneshot;
 
 /// What nothing of the user's is needed for.
 #[derive(Debug)]
@@ -52,114 +51,114 @@ impl From<GivenUp> for NotStarted {
     }
 }
 
-/// An X server that starts or waits, with the port that goes with it.
-#[derive(Debug)]
-pub struct Begun {
-    udp: UdpSocket,
-    port: u16,
-    process: Child,
-    said: Tail,
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Starting(x_server::Starting),
-    Ready(Display),
-}
-
-impl Stage {
-    async fn ready(self) -> Result<Display, String> {
-        match self {
-            Stage::Starting(starting) => starting.ready().await,
-            Stage::Ready(display) => Ok(display),
-        }
-    }
-}
-
-/// Binds the first free port, and starts the X server.
-pub fn begin(warm: &WarmSpec) -> Result<Begun, String> {
-    let udp = bind_display_port(warm.listen, warm.port_last)?;
-    let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
-    let dir = Path::new(&warm.runtime_dir);
-    let (process, said, starting) = x_server::spawn(dir, warm.size_max, &mark_of(dir))?;
-    Ok(Begun { udp, port, process, said, stage: Stage::Starting(starting) })
-}
-
-/// Waits, with an X server that is up, for the session that it is for. If that
-/// comes to nothing no process is left.
-pub async fn wait_warm(
-    begun: Begun,
-    signals: &mut Signals,
-) -> Result<(Begun, SessionSpec), NotStarted> {
-    let Begun { udp, port, mut process, said, stage } = begun;
-    let order = start_link::read_order();
-    let waited = async {
-        let display = stage.ready().await?;
-        let told = start_link::report(&Started::Prepared);
-        told.map_err(|error| GivenUp::ServerGone(format!("{error:#}")))?;
-        Ok::<_, NotStarted>((display, start_link::identity(order).await?))
-    };
-    let waited = tokio::select! {
-        biased;
-        waited = waited => waited,
-        status = process.wait() => Err(x_server::died(status, &said).into()),
-        () = signals.end() => Err(GivenUp::Discarded.into()),
-    };
-    match waited {
-        Ok((display, spec)) => {
-            let stage = Stage::Ready(display);
-            Ok((Begun { udp, port, process, said, stage }, spec))
-        }
-        Err(why) => {
-            x_server::end(&mut process).await;
-            Err(why)
-        }
-    }
-}
-
-/// Prepares the session and waits until it is wanted. If that comes to nothing
-/// no process is left.
+/// Prepares the session and waits until it is wanted: gives it as it is then.
+/// If that comes to nothing no process is left.
 pub async fn prepare(
-    spec: &SessionSpec,
-    begun: Begun,
-    order: Option<Order>,
+    start: KeeperStart,
     signals: &mut Signals,
-) -> Result<Prepared, NotStarted> {
-    let Begun { udp, port, mut process, said, stage } = begun;
+) -> Result<(SessionSpec, Prepared), NotStarted> {
+    let place = Place::of(&start);
+    let udp = bind_display_port(&place)?;
+    let port = udp.local_addr().map_err(|e| format!("cannot use the UDP socket: {e}"))?.port();
+    let reset_key = random()?;
     let mut worker = Worker::new(udp);
+    let dir = place.dir.clone();
+    let (mut process, said, starting) = x_server::spawn(&dir, place.size_max)?;
+    let (tell, told) = oneshot::channel();
+    let wanted = wanted(&start, tell);
     let prepared = async {
-        let reset_key = random()?;
-        let display = stage.ready().await?;
+        if matches!(start, KeeperStart::Warm(_)) {
+            worker.get_ready();
+        }
+        let display = starting.ready().await?;
+        let report = || {
+            let told = start_link::report(&Started::Prepared);
+            told.map_err(|error| GivenUp::ServerGone(format!("{error:#}")))
+        };
+        let spec = match start {
+            KeeperStart::Session(ref spec) => (**spec).clone(),
+            KeeperStart::Warm(_) => {
+                report()?;
+                told.await.map_err(|_| GivenUp::Discarded)?
+            }
+        };
+        if Path::new(&spec.runtime_dir) != dir {
+            return Err(format!("{} is not this session's directory", spec.runtime_dir).into());
+        }
+        session_dir::write_identity(&dir, spec.session, spec.epoch)?;
         // It takes longer than the rest, and knows what to do with a screen
         // that changes.
-        worker.start(worker_start(spec, &display, reset_key, None)).await;
-        set_up(spec, display.clone()).await?;
-        if spec.hold {
-            let told = start_link::report(&Started::Prepared);
-            told.map_err(|error| GivenUp::ServerGone(format!("{error:#}")))?;
+        worker.start(worker_start(&spec, &display, reset_key, None)).await;
+        set_up(&spec, display.clone()).await?;
+        if spec.hold && matches!(start, KeeperStart::Session(_)) {
+            report()?;
         }
-        Ok::<_, NotStarted>((display, reset_key))
+        Ok::<_, NotStarted>((spec, display))
     };
-    // At the same time, for the order may come at any time, and a start that
-    // is given up has not to be prepared first.
-    let wanted = async { start_link::wanted(order, HELD_MAX).await.map_err(NotStarted::from) };
-    let display = tokio::select! {
+    let prepared = tokio::select! {
         // What the X server said before it died is worth more than its status.
         biased;
-        both = async { tokio::try_join!(prepared, wanted) } => both.map(|(display, ())| display),
+        // At the same time, for an order may come at any time, and a start
+        // that is given up has not to be prepared first.
+        both = async { tokio::try_join!(prepared, wanted) } => both.map(|(prepared, ())| prepared),
         status = process.wait() => Err(x_server::died(status, &said).into()),
         () = signals.end() => Err("the session was ended on its host".to_owned().into()),
     };
-    match display {
-        Ok((display, reset_key)) => {
+    match prepared {
+        Ok((spec, display)) => {
             let x_server = XServer { display, process, said };
-            Ok(Prepared { port, x_server, worker, reset_key })
+            Ok((spec, Prepared { port, x_server, worker, reset_key }))
         }
         Err(why) => {
             worker.end().await;
             x_server::end(&mut process).await;
             Err(why)
+        }
+    }
+}
+
+/// What is known before it is known which session it will be.
+#[derive(Debug)]
+struct Place {
+    dir: PathBuf,
+    size_max: Size,
+    listen: SocketAddrV4,
+    port_last: u16,
+}
+
+impl Place {
+    fn of(start: &KeeperStart) -> Self {
+        let (dir, size_max, listen, port_last) = match start {
+            KeeperStart::Session(s) => (&s.runtime_dir, s.size_max, s.listen, s.port_last),
+            KeeperStart::Warm(w) => (&w.runtime_dir, w.size_max, w.listen, w.port_last),
+        };
+        Place { dir: dir.into(), size_max, listen, port_last }
+    }
+}
+
+/// Waits for the orders that this start takes, and tells what a warm keeper
+/// is to be. They are read from now on.
+fn wanted(
+    start: &KeeperStart,
+    tell: oneshot::Sender<SessionSpec>,
+) -> impl Future<Output = Result<(), NotStarted>> + use<> {
+    let (warm, hold) = match start {
+        KeeperStart::Session(spec) => (false, spec.hold),
+        KeeperStart::Warm(_) => (true, false),
+    };
+    let orders = (warm || hold).then(Orders::read);
+    async move {
+        let Some(mut orders) = orders else { return Ok(()) };
+        let mut hold = hold;
+        if warm {
+            let spec = orders.be().await?;
+            hold = spec.hold;
+            // If nobody waits for it the other side says why.
+            let _ = tell.send(spec);
+        }
+        match hold {
+            true => Ok(orders.go(HELD_MAX).await?),
+            false => Ok(()),
         }
     }
 }
@@ -171,14 +170,15 @@ pub fn worker_start(
     reset_key: [u8; 32],
     last: Option<Attachment>,
 ) -> WorkerStart {
-    WorkerStart { spec: spec.clone(), display: display.clone(), reset_key, last }
+    let (spec, display) = (spec.clone(), display.clone());
+    WorkerStart { spec, display, reset_key, last, frozen: false }
 }
 
 /// The first free port of the range.
-fn bind_display_port(listen: SocketAddrV4, port_last: u16) -> Result<UdpSocket, String> {
-    let first = listen.port();
-    for port in first..=port_last.max(first) {
-        match bind_udp(SocketAddrV4::new(*listen.ip(), port)) {
+fn bind_display_port(spec: &Place) -> Result<UdpSocket, String> {
+    let first = spec.listen.port();
+    for port in first..=spec.port_last.max(first) {
+        match bind_udp(SocketAddrV4::new(*spec.listen.ip(), port)) {
             Ok(socket) => return Ok(socket),
             Err(LinkError::Bind { source, .. })
                 if source.kind() == std::io::ErrorKind::AddrInUse => {}
@@ -188,7 +188,7 @@ fn bind_display_port(listen: SocketAddrV4, port_last: u16) -> Result<UdpSocket, 
     Err(format!(
         "no UDP port from {first} to {} is free for the session: end other sessions, or widen \
          `session_ports` in the server's configuration",
-        port_last
+        spec.port_last
     ))
 }
 

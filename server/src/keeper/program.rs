@@ -1,7 +1,8 @@
-//! Programs of the user's: their environment, and how they are started.
+//! A program of the user's: its environment, its process group, and what it
+//! prints.
 
-use super::freezing::Pen;
 use super::output::{self, Tail};
+use super::session_dir::mark;
 use crate::desktop::Display;
 use afterglow_wire::local::SessionSpec;
 use std::ffi::{OsStr, OsString};
@@ -9,11 +10,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 /// The variable by which a session's processes are known.
 pub const SESSION_VARIABLE: &str = "AFTERGLOW_SESSION";
+/// How long what a program printed last may take to be read.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
 /// Variables of the desktop that the server itself was started from.
 const FOREIGN: [&str; 13] = [
@@ -40,82 +44,66 @@ const FOREIGN_PREFIXES: [&str; 8] =
 pub struct Program {
     /// The process, the leader of a group of its own.
     pub process: Child,
-    /// What it printed last.
-    pub said: Tail,
-    /// Ends with its output.
-    pub reading: JoinHandle<()>,
+    said: Tail,
+    reading: JoinHandle<()>,
 }
 
-/// Where a session's programs run.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The session's directory.
-    pub dir: PathBuf,
-    home_dir: String,
-    display: Display,
-    pen: Pen,
-}
-
-/// The value of [`SESSION_VARIABLE`]: the name of the session's directory,
-/// which stays its own whatever session it becomes.
-pub fn session_mark(spec: &SessionSpec) -> String {
-    mark_of(Path::new(&spec.runtime_dir))
-}
-
-/// Likewise, by the directory.
-pub fn mark_of(dir: &Path) -> String {
-    dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-}
-
-impl Place {
-    /// A session's place, with its private directory for programs.
-    pub fn new(spec: &SessionSpec, display: &Display, pen: Pen) -> Result<Self, String> {
-        let dir = PathBuf::from(&spec.runtime_dir);
-        let programs_dir = dir.join("run");
-        make_private_dir(&programs_dir)
-            .map_err(|e| format!("cannot make {}: {e}", programs_dir.display()))?;
-        Ok(Place { dir, home_dir: spec.home_dir.clone(), display: display.clone(), pen })
-    }
-
-    /// Starts a program, whose output goes to a log of this name. The error is
-    /// for the user.
-    pub fn start(&self, words: &[String], log: &str) -> Result<Program, String> {
-        let program = words.first().ok_or("the command is empty")?;
-        if find_program(program, &self.home_dir).is_none() {
-            return Err(format!("{program:?} cannot be found or run on the server"));
+/// Starts a program in the session, with a bus of its own if one is to be had,
+/// so that it never finds the host's desktop. The error is for the user.
+pub fn start(
+    spec: &SessionSpec,
+    display: &Display,
+    words: &[String],
+    log: &str,
+) -> Result<Program, String> {
+    let [program, arguments @ ..] = words else { return Err("the command is empty".into()) };
+    let mut command = match find_program("dbus-run-session", "/") {
+        Some(bus) => {
+            let mut command = Command::new(bus);
+            command.arg("--").args(words);
+            command
         }
-        // A bus of its own, so that no program finds the host's desktop.
-        let mut line = Vec::new();
-        if let Some(bus) = find_program("dbus-run-session", "/") {
-            line.extend([bus.into_os_string(), "--".into()]);
+        None => {
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
         }
-        line.extend(words.iter().map(OsString::from));
-        let line = self.pen.lead_in(line);
-        let (first, rest) = line.split_first().ok_or("the command is empty")?;
-        let (reader, writer) =
-            std::io::pipe().map_err(|e| format!("cannot make a pipe for {program:?}: {e}"))?;
-        let both = || writer.try_clone().map_err(|e| format!("cannot share a pipe: {e}"));
-        let process = Command::new(first)
-            .args(rest)
-            .env_clear()
-            .envs(environment(std::env::vars_os()))
-            .env("HOME", &self.home_dir)
-            .env("XDG_RUNTIME_DIR", self.dir.join("run"))
-            .env("XDG_SESSION_TYPE", "x11")
-            .env("DISPLAY", self.display.name())
-            .env("XAUTHORITY", &self.display.authority_file)
-            .env(SESSION_VARIABLE, mark_of(&self.dir))
-            .current_dir(&self.home_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::from(both()?))
-            .stderr(Stdio::from(both()?))
-            .process_group(0)
-            .spawn()
-            .map_err(|e| format!("cannot start {program:?}: {e}"))?;
-        let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())
-            .map_err(|e| format!("cannot read what {program:?} prints: {e}"))?;
-        let (said, reading) = output::collect(reader, &self.dir.join(log));
-        Ok(Program { process, said, reading })
+    };
+    let dir = Path::new(&spec.runtime_dir);
+    let programs_dir = dir.join("run");
+    make_private_dir(&programs_dir)
+        .map_err(|e| format!("cannot make {}: {e}", programs_dir.display()))?;
+    let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
+    let both = || writer.try_clone().map_err(|e| format!("cannot share a pipe: {e}"));
+    let process = command
+        .env_clear()
+        .envs(environment(std::env::vars_os()))
+        .env("HOME", &spec.home_dir)
+        .env("XDG_RUNTIME_DIR", &programs_dir)
+        .env("XDG_SESSION_TYPE", "x11")
+        .env("DISPLAY", display.name())
+        .env("XAUTHORITY", &display.authority_file)
+        .env(SESSION_VARIABLE, mark(dir))
+        .current_dir(&spec.home_dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::from(both()?))
+        .stderr(Stdio::from(both()?))
+        .process_group(0)
+        .spawn()
+        .map_err(|e| format!("cannot start {program:?} in {}: {e}", spec.home_dir))?;
+    let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())
+        .map_err(|e| format!("cannot read what {program:?} prints: {e}"))?;
+    let (said, reading) = output::collect(reader, &dir.join(log));
+    Ok(Program { process, said, reading })
+}
+
+impl Program {
+    /// What it printed last, once it ended; with a colon in front.
+    pub async fn last_words(&mut self) -> String {
+        // They may still be in the pipe, which programs that it left behind
+        // may hold open.
+        let _ = tokio::time::timeout(LAST_WORDS_WITHIN, &mut self.reading).await;
+        self.said.last_line().map(|line| format!(": {line}")).unwrap_or_default()
     }
 }
 

@@ -32,6 +32,8 @@ pub struct WorkerStart {
     pub reset_key: [u8; 32],
     /// The last attachment that an earlier worker made.
     pub last: Option<Attachment>,
+    /// True if the session is frozen: nobody may attach.
+    pub frozen: bool,
 }
 
 /// From a worker to its keeper.
@@ -110,6 +112,7 @@ impl Wire for ToWorker {
                 start.display.authority_file.to_string_lossy().into_owned().put(out);
                 start.reset_key.put(out);
                 start.last.put(out);
+                start.frozen.put(out);
             }
             ToWorker::Server(message) => {
                 1u8.put(out);
@@ -129,6 +132,7 @@ impl Wire for ToWorker {
                 },
                 reset_key: <[u8; 32]>::get(from)?,
                 last: Option::<Attachment>::get(from)?,
+                frozen: bool::get(from)?,
             }))),
             1 => Ok(ToWorker::Server(ToKeeper::get(from)?)),
             2 => Ok(ToWorker::Go),

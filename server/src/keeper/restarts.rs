@@ -1,15 +1,13 @@
-//! How long to wait before a worker or a service that died is started again.
-//! No I/O.
+//! How long to wait before what died is started again. No I/O.
 
 use std::time::Duration;
 
 /// What lived this long was well.
 pub const WELL_AFTER: Duration = Duration::from_secs(5);
 const WAIT_FIRST: Duration = Duration::from_millis(100);
-/// No wait is longer.
-pub const WAIT_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Counts those that died young, one after the other.
+/// Counts the deaths of the young, one after the other.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Restarts {
     died_young: u32,
@@ -28,6 +26,11 @@ impl Restarts {
             // Two to the sixth is beyond the longest wait already.
             n => (WAIT_FIRST * 2u32.pow(n.min(8) - 2)).min(WAIT_MAX),
         }
+    }
+
+    /// One has lived long enough: it is as if none had died.
+    pub fn lives(&mut self) {
+        self.died_young = 0;
     }
 
     /// How many died young in a row.

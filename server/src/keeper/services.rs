@@ -1,321 +1,267 @@
-//! Which services run, and what becomes of those that end. No I/O: processes
-//! and time are the shell's.
-//!
-//! A required service is started again whenever it ends, after a pause that
-//! grows while it keeps ending young. Any other is stopped once it ends well,
-//! and has failed if it does not.
+//! Which services run: what is started, stopped and started again, and when.
+//! No I/O: time comes in, in milliseconds of a clock that only grows.
 
 use super::restarts::Restarts;
-use afterglow_wire::limits::{SERVICES_MAX, TEXT_BYTES_MAX};
 use afterglow_wire::service::{
     ServiceAct, ServiceName, ServiceOrder, ServiceSpec, ServiceState, ServiceStatus,
 };
+use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What is to be done about a service's processes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
-    /// Start it.
-    Start(ServiceName),
-    /// End it.
-    End(ServiceName),
+/// A service that lived this long was started well.
+const SETTLED_AFTER_MS: u64 = 1_000;
+/// How long a service that is stopped has to end in order.
+const STOPS_WITHIN_MS: u64 = 5_000;
+
+/// What is to be done, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Do {
+    /// Start this service's command, and answer with [`Services::ended`] if
+    /// that fails.
+    Start(usize),
+    /// Ask its processes to end.
+    Ask(usize),
+    /// End its processes.
+    Kill(usize),
 }
 
-/// All services of a session.
-#[derive(Debug, Default)]
-pub struct Services {
-    entries: Vec<Entry>,
+/// What a service does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing.
+    Idle,
+    /// It waits to be started again.
+    Waits { until_ms: u64 },
+    /// It runs.
+    Runs { since_ms: u64, settled: bool },
+    /// It was asked to end; it is killed then. Afterwards it starts again, or
+    /// does not.
+    Stops { kill_ms: u64, killed: bool, again: bool },
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Service {
     spec: ServiceSpec,
     phase: Phase,
-    restarts: Restarts,
-    /// Why it does not run, for the user.
+    failed: bool,
     text: String,
+    restarts: Restarts,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// It does not run.
-    Stopped,
-    /// It ended although it was wanted.
-    Failed,
-    /// It is being started.
-    Starting,
-    /// It runs since then.
-    Running { since_ms: u64 },
-    /// It is being ended, perhaps to be started again.
-    Ending { again: bool },
-    /// It is started again at this time.
-    Waiting { at_ms: u64 },
+/// The services of a session, by their place in the catalogue.
+#[derive(Debug)]
+pub struct Services {
+    all: Vec<Service>,
+    /// While the session is frozen nothing is started.
+    frozen: bool,
+    to_do: VecDeque<Do>,
 }
 
 impl Services {
-    /// None of them runs yet.
+    /// None runs yet.
     pub fn new(catalogue: Vec<ServiceSpec>) -> Self {
-        let entry = |spec| Entry {
+        let service = |spec| Service {
             spec,
-            phase: Phase::Stopped,
-            restarts: Restarts::default(),
+            phase: Phase::Idle,
+            failed: false,
             text: String::new(),
+            restarts: Restarts::default(),
         };
-        Services { entries: catalogue.into_iter().take(SERVICES_MAX).map(entry).collect() }
+        let all = catalogue.into_iter().map(service).collect();
+        Services { all, frozen: false, to_do: VecDeque::new() }
     }
 
-    /// The session begins: those run that are to run with it.
-    pub fn begin(&mut self) -> Vec<Step> {
-        let wanted = |entry: &&mut Entry| entry.spec.start || entry.spec.required;
-        self.entries.iter_mut().filter(wanted).map(Entry::start).collect()
-    }
-
-    /// A service's description.
-    pub fn spec(&self, name: &ServiceName) -> Option<&ServiceSpec> {
-        self.entries.iter().map(|entry| &entry.spec).find(|spec| spec.name == *name)
-    }
-
-    /// All descriptions.
-    pub fn specs(&self) -> impl Iterator<Item = &ServiceSpec> {
-        self.entries.iter().map(|entry| &entry.spec)
-    }
-
-    /// Somebody wants a service started, stopped or restarted. A required one
-    /// that is stopped is restarted.
-    pub fn order(&mut self, order: &ServiceOrder) -> Option<Step> {
-        let entry = self.entry(&order.name)?;
-        let again = entry.spec.required || order.act != ServiceAct::Stop;
-        match (order.act, entry.phase) {
-            (ServiceAct::Start, Phase::Starting | Phase::Running { .. }) => None,
-            (_, Phase::Starting | Phase::Running { .. }) => {
-                entry.phase = Phase::Ending { again };
-                Some(Step::End(order.name.clone()))
-            }
-            (_, Phase::Ending { .. }) => {
-                entry.phase = Phase::Ending { again };
-                None
-            }
-            (_, Phase::Stopped | Phase::Failed | Phase::Waiting { .. }) if again => {
-                entry.restarts = Restarts::default();
-                Some(entry.start())
-            }
-            (_, _) => {
-                entry.phase = Phase::Stopped;
-                entry.text.clear();
-                None
+    /// Starts those that run with the session.
+    pub fn begin(&mut self, now_ms: u64) {
+        for index in 0..self.all.len() {
+            if self.all[index].spec.start || self.all[index].spec.required {
+                self.start(index, now_ms);
             }
         }
     }
 
-    /// A service was started.
-    pub fn started(&mut self, name: &ServiceName, now_ms: u64) {
-        if let Some(entry) = self.entry(name).filter(|entry| entry.phase == Phase::Starting) {
-            entry.phase = Phase::Running { since_ms: now_ms };
-            entry.text.clear();
-        }
+    /// The next thing to do.
+    pub fn poll(&mut self) -> Option<Do> {
+        self.to_do.pop_front()
     }
 
-    /// A service ended, or could not be started: why, if not by itself and
-    /// well.
-    pub fn ended(&mut self, name: &ServiceName, why: Option<String>, now_ms: u64) -> Option<Step> {
-        let entry = self.entry(name)?;
-        let lived_ms = match entry.phase {
-            Phase::Running { since_ms } => now_ms.saturating_sub(since_ms),
-            _ => 0,
-        };
-        match entry.phase {
-            Phase::Ending { again: true } => return Some(entry.start()),
-            Phase::Ending { again: false } => entry.stop(None),
-            _ if entry.spec.required => {
-                let wait = entry.restarts.died(Duration::from_millis(lived_ms));
-                entry.stop(Some(why.unwrap_or_else(|| "it ended".into())));
-                entry.phase = Phase::Waiting { at_ms: now_ms + wait.as_millis() as u64 };
-            }
-            _ => entry.stop(why),
-        }
-        None
+    /// A service of the catalogue.
+    pub fn spec(&self, index: usize) -> Option<&ServiceSpec> {
+        self.all.get(index).map(|service| &service.spec)
     }
 
-    /// Starts what is to be started again by now.
-    pub fn on_time(&mut self, now_ms: u64) -> Vec<Step> {
-        let due = |entry: &&mut Entry| match entry.phase {
-            Phase::Waiting { at_ms } => at_ms <= now_ms,
-            _ => false,
-        };
-        self.entries.iter_mut().filter(due).map(Entry::start).collect()
-    }
-
-    /// When [`Services::on_time`] has something to do.
-    pub fn wake_ms(&self) -> Option<u64> {
-        let due = self.entries.iter().filter_map(|entry| match entry.phase {
-            Phase::Waiting { at_ms } => Some(at_ms),
-            _ => None,
-        });
-        due.min()
+    /// Those that run, for whom it matters whether a DTU is connected.
+    pub fn running(&self) -> impl Iterator<Item = usize> {
+        let runs = |(_, service): &(usize, &Service)| matches!(service.phase, Phase::Runs { .. });
+        self.all.iter().enumerate().filter(runs).map(|(index, _)| index)
     }
 
     /// How all of them stand.
-    pub fn status(&self) -> Vec<ServiceStatus> {
-        self.entries.iter().map(Entry::status).collect()
+    pub fn statuses(&self) -> impl Iterator<Item = ServiceStatus> {
+        self.all.iter().map(|service| ServiceStatus {
+            name: service.spec.name.clone(),
+            state: service.state(),
+            required: service.spec.required,
+            host: service.spec.host.clone(),
+            text: service.text.clone(),
+        })
     }
 
-    fn entry(&mut self, name: &ServiceName) -> Option<&mut Entry> {
-        self.entries.iter_mut().find(|entry| entry.spec.name == *name)
+    /// Does what the user wants. What is asked of a service that is not in the
+    /// catalogue has no effect: the catalogue may have changed meanwhile. A
+    /// required service that is stopped is started again.
+    pub fn order(&mut self, order: &ServiceOrder, now_ms: u64) {
+        let Some(index) = self.index(&order.name) else { return };
+        let again = match order.act {
+            ServiceAct::Start => return self.start(index, now_ms),
+            ServiceAct::Stop => self.all[index].spec.required,
+            ServiceAct::Restart => true,
+        };
+        self.stop(index, again, now_ms);
     }
-}
 
-impl Entry {
-    fn start(&mut self) -> Step {
-        self.phase = Phase::Starting;
-        Step::Start(self.spec.name.clone())
+    fn index(&self, name: &ServiceName) -> Option<usize> {
+        self.all.iter().position(|service| service.spec.name == *name)
     }
 
-    fn stop(&mut self, why: Option<String>) {
-        self.phase = if why.is_some() { Phase::Failed } else { Phase::Stopped };
-        self.text = why.unwrap_or_default();
-        while self.text.len() > TEXT_BYTES_MAX {
-            self.text.pop();
+    fn start(&mut self, index: usize, now_ms: u64) {
+        let frozen = self.frozen;
+        let service = &mut self.all[index];
+        match &mut service.phase {
+            Phase::Runs { .. } => {}
+            Phase::Stops { again, .. } => *again = true,
+            Phase::Idle | Phase::Waits { .. } if frozen => {
+                service.phase = Phase::Waits { until_ms: now_ms };
+            }
+            Phase::Idle | Phase::Waits { .. } => {
+                service.phase = Phase::Runs { since_ms: now_ms, settled: false };
+                self.to_do.push_back(Do::Start(index));
+            }
         }
     }
 
-    fn status(&self) -> ServiceStatus {
-        ServiceStatus {
-            name: self.spec.name.clone(),
-            state: match self.phase {
-                Phase::Stopped | Phase::Ending { again: false } => ServiceState::Stopped,
-                Phase::Failed | Phase::Waiting { .. } => ServiceState::Failed,
-                Phase::Starting | Phase::Ending { again: true } => ServiceState::Starting,
-                Phase::Running { .. } => ServiceState::Running,
-            },
-            required: self.spec.required,
-            host: self.spec.host.clone(),
-            text: self.text.clone(),
+    fn stop(&mut self, index: usize, and_start: bool, now_ms: u64) {
+        let service = &mut self.all[index];
+        match &mut service.phase {
+            Phase::Runs { .. } => {
+                service.phase = Phase::Stops {
+                    kill_ms: now_ms + STOPS_WITHIN_MS,
+                    killed: false,
+                    again: and_start,
+                };
+                self.to_do.push_back(Do::Ask(index));
+            }
+            Phase::Stops { again, .. } => *again = and_start,
+            Phase::Idle | Phase::Waits { .. } => {
+                service.phase = Phase::Idle;
+                service.rest();
+                if and_start {
+                    self.start(index, now_ms);
+                }
+            }
+        }
+    }
+
+    /// A service's processes are gone, or could not be started: how, for the
+    /// user, if that is not well.
+    pub fn ended(&mut self, index: usize, how: Result<(), String>, now_ms: u64) {
+        let Some(service) = self.all.get_mut(index) else { return };
+        match service.phase {
+            Phase::Stops { again, .. } => {
+                service.phase = Phase::Idle;
+                service.rest();
+                if again {
+                    self.start(index, now_ms);
+                }
+            }
+            Phase::Runs { since_ms, .. } if service.spec.required => {
+                let lived = Duration::from_millis(now_ms.saturating_sub(since_ms));
+                let wait = service.restarts.died(lived);
+                service.failed = !wait.is_zero();
+                service.text = match wait.is_zero() {
+                    true => String::new(),
+                    false => {
+                        let how = how.err().unwrap_or_else(|| "it ended".into());
+                        let wait = wait.as_secs_f32();
+                        format!("it is started again in {wait:.1} s, since it has to run: {how}")
+                    }
+                };
+                service.phase = Phase::Waits { until_ms: now_ms + wait.as_millis() as u64 };
+                self.tick(now_ms);
+            }
+            Phase::Runs { .. } => {
+                service.phase = Phase::Idle;
+                service.failed = how.is_err();
+                service.text = how.err().unwrap_or_default();
+            }
+            Phase::Idle | Phase::Waits { .. } => {}
+        }
+    }
+
+    /// The session is frozen, or goes on.
+    pub fn freeze(&mut self, frozen: bool, now_ms: u64) {
+        self.frozen = frozen;
+        self.tick(now_ms);
+    }
+
+    /// When [`Services::tick`] wants to be called.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let due = self.all.iter().filter_map(|service| match service.phase {
+            Phase::Waits { until_ms } => Some(until_ms),
+            Phase::Runs { since_ms, settled: false } => Some(since_ms + SETTLED_AFTER_MS),
+            Phase::Stops { kill_ms, killed: false, .. } => Some(kill_ms),
+            Phase::Idle | Phase::Runs { .. } | Phase::Stops { .. } => None,
+        });
+        if self.frozen { None } else { due.min() }
+    }
+
+    /// The time went on. True if something stands otherwise than before.
+    pub fn tick(&mut self, now_ms: u64) -> bool {
+        let mut changed = false;
+        let count = if self.frozen { 0 } else { self.all.len() };
+        for index in 0..count {
+            let service = &mut self.all[index];
+            match &mut service.phase {
+                Phase::Waits { until_ms } if *until_ms <= now_ms => {
+                    self.start(index, now_ms);
+                }
+                Phase::Runs { since_ms, settled }
+                    if !*settled && *since_ms + SETTLED_AFTER_MS <= now_ms =>
+                {
+                    *settled = true;
+                    service.rest();
+                }
+                Phase::Stops { kill_ms, killed, .. } if !*killed && *kill_ms <= now_ms => {
+                    *killed = true;
+                    self.to_do.push_back(Do::Kill(index));
+                }
+                _ => continue,
+            }
+            changed = true;
+        }
+        changed
+    }
+}
+
+impl Service {
+    fn rest(&mut self) {
+        self.failed = false;
+        self.text.clear();
+    }
+
+    fn state(&self) -> ServiceState {
+        match self.phase {
+            Phase::Idle | Phase::Waits { .. } if self.failed => ServiceState::Failed,
+            Phase::Idle => ServiceState::Stopped,
+            Phase::Stops { again: false, .. } => ServiceState::Stopped,
+            Phase::Runs { settled: true, .. } => ServiceState::Running,
+            Phase::Waits { .. } | Phase::Runs { .. } | Phase::Stops { .. } => {
+                ServiceState::Starting
+            }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use afterglow_wire::local::CommandLine;
-    use proptest::prelude::*;
-
-    fn name(text: &str) -> ServiceName {
-        text.parse().expect("a name")
-    }
-
-    fn spec(text: &str, required: bool, start: bool) -> ServiceSpec {
-        ServiceSpec {
-            name: name(text),
-            command: CommandLine(vec!["sleep".into()]),
-            required,
-            start,
-            host: String::new(),
-            on_connect: CommandLine(Vec::new()),
-            on_disconnect: CommandLine(Vec::new()),
-        }
-    }
-
-    fn order(text: &str, act: ServiceAct) -> ServiceOrder {
-        ServiceOrder { name: name(text), act }
-    }
-
-    fn state(services: &Services, text: &str) -> ServiceState {
-        let status = services.status().into_iter().find(|status| status.name == name(text));
-        status.expect("is in the catalogue").state
-    }
-
-    #[test]
-    fn those_run_with_the_session_that_are_to() {
-        let catalogue =
-            vec![spec("a", false, false), spec("b", false, true), spec("c", true, false)];
-        let mut services = Services::new(catalogue);
-        assert_eq!(services.begin(), [Step::Start(name("b")), Step::Start(name("c"))]);
-        services.started(&name("b"), 5);
-        assert_eq!(state(&services, "a"), ServiceState::Stopped);
-        assert_eq!(state(&services, "b"), ServiceState::Running);
-        assert_eq!(state(&services, "c"), ServiceState::Starting);
-    }
-
-    #[test]
-    fn a_required_service_comes_back_at_once_and_later_and_later_if_it_dies_young() {
-        let mut services = Services::new(vec![spec("c", true, false)]);
-        services.begin();
-        let mut waits = Vec::new();
-        let mut now_ms = 0;
-        for _ in 0..12 {
-            services.started(&name("c"), now_ms);
-            assert_eq!(services.ended(&name("c"), None, now_ms), None);
-            let at_ms = services.wake_ms().expect("it comes back");
-            waits.push(at_ms - now_ms);
-            now_ms = at_ms;
-            assert_eq!(services.on_time(now_ms), [Step::Start(name("c"))]);
-        }
-        assert_eq!(waits[0], 0);
-        assert!(waits.is_sorted() && waits[11] == 5_000, "{waits:?}");
-        services.started(&name("c"), now_ms);
-        services.ended(&name("c"), None, now_ms + 60_000);
-        assert_eq!(services.wake_ms(), Some(now_ms + 60_000), "it was well for long");
-    }
-
-    #[test]
-    fn another_service_is_stopped_when_it_ends_well_and_has_failed_when_it_does_not() {
-        let mut services = Services::new(vec![spec("b", false, true)]);
-        services.begin();
-        services.started(&name("b"), 0);
-        services.ended(&name("b"), None, 9);
-        assert_eq!(state(&services, "b"), ServiceState::Stopped);
-        assert_eq!(services.order(&order("b", ServiceAct::Start)), Some(Step::Start(name("b"))));
-        services.ended(&name("b"), Some("no such file".into()), 9);
-        let failed = services.status().remove(0);
-        assert_eq!((failed.state, failed.text.as_str()), (ServiceState::Failed, "no such file"));
-        assert_eq!(services.wake_ms(), None);
-    }
-
-    #[test]
-    fn a_required_service_that_is_stopped_is_restarted() {
-        let mut services = Services::new(vec![spec("c", true, false)]);
-        services.begin();
-        services.started(&name("c"), 0);
-        assert_eq!(services.order(&order("c", ServiceAct::Stop)), Some(Step::End(name("c"))));
-        let why = Some("it was ended".into());
-        assert_eq!(services.ended(&name("c"), why, 1), Some(Step::Start(name("c"))));
-    }
-
-    proptest! {
-        /// Whatever is ordered and whatever ends: a service is started only if
-        /// it does not run, and ended only if it does.
-        #[test]
-        fn a_service_runs_once_at_most(events in prop::collection::vec(0..7u8, 0..60)) {
-            let (both, mut now_ms) = (vec![spec("b", false, true), spec("c", true, false)], 0);
-            let mut services = Services::new(both);
-            let mut running = std::collections::BTreeSet::new();
-            let mut steps = services.begin();
-            for event in events {
-                for step in std::mem::take(&mut steps) {
-                    match step {
-                        Step::Start(name) => {
-                            prop_assert!(running.insert(name.clone()), "{name} runs already");
-                            services.started(&name, now_ms);
-                        }
-                        Step::End(name) => prop_assert!(running.contains(&name)),
-                    }
-                }
-                now_ms += 700;
-                let of = if event % 2 == 0 { name("b") } else { name("c") };
-                let acts = [ServiceAct::Start, ServiceAct::Stop, ServiceAct::Restart];
-                match event {
-                    0..6 if running.contains(&of) && now_ms % 2_100 == 0 => {
-                        running.remove(&of);
-                        steps.extend(services.ended(&of, (event > 2).then(String::new), now_ms));
-                    }
-                    0..6 => {
-                        let act = acts[usize::from(event / 2)];
-                        steps.extend(services.order(&ServiceOrder { name: of, act }));
-                    }
-                    _ => steps.extend(services.on_time(now_ms)),
-                }
-            }
-        }
-    }
-}
+#[path = "services_tests.rs"]
+mod tests;

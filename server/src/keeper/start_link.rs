@@ -8,7 +8,7 @@ use std::io::{Read, Write as _};
 use std::mem::ManuallyDrop;
 use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 /// How long a start may be held. Servers take a directory that is older and
 /// has no socket for what is left of a session.
@@ -28,24 +28,61 @@ pub enum GivenUp {
     TooLong(Duration),
 }
 
-/// The way on which the order about a held start comes.
-pub type Order = oneshot::Receiver<Result<StartOrder, String>>;
+/// The orders about a start that waits for some.
+#[derive(Debug)]
+pub struct Orders(mpsc::Receiver<Result<StartOrder, String>>);
 
-/// Reads what is to be started.
+/// Reads what the keeper is to bring up.
 pub fn read_start() -> anyhow::Result<KeeperStart> {
     read_message(&mut std::io::stdin().lock())
 }
 
-/// Reads the order about a held start, on a thread of its own: a standard
-/// input may be anything, and reading from it may block for ever.
-pub fn read_order() -> Order {
-    let (sender, order) = oneshot::channel();
-    std::thread::spawn(move || {
-        let read = read_message(&mut std::io::stdin().lock());
-        // Nobody wants it if the start has failed.
-        let _ = sender.send(read.map_err(|error| format!("{error:#}")));
-    });
-    order
+impl Orders {
+    /// Reads orders from the standard input until there can be no more, on a
+    /// thread of its own: a standard input may be anything, and reading from
+    /// it may block for ever.
+    pub fn read() -> Self {
+        let (sender, orders) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            loop {
+                let read = read_message(&mut std::io::stdin().lock());
+                let last = !matches!(&read, Ok(StartOrder::Be(spec)) if spec.hold);
+                // Nobody wants it if the start has failed.
+                let sent = sender.blocking_send(read.map_err(|error| format!("{error:#}")));
+                if last || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Orders(orders)
+    }
+
+    async fn next(&mut self) -> Result<StartOrder, GivenUp> {
+        match self.0.recv().await {
+            Some(Ok(order)) => Ok(order),
+            Some(Err(why)) => Err(GivenUp::ServerGone(why)),
+            None => Err(GivenUp::ServerGone("nobody reads what it says".into())),
+        }
+    }
+
+    /// Waits until a warm keeper is told which session to be, however long
+    /// that takes.
+    pub async fn be(&mut self) -> Result<SessionSpec, GivenUp> {
+        match self.next().await? {
+            StartOrder::Be(spec) => Ok(*spec),
+            StartOrder::Go | StartOrder::Discard => Err(GivenUp::Discarded),
+        }
+    }
+
+    /// Waits until a held start is wanted, for at most `limit`.
+    pub async fn go(&mut self, limit: Duration) -> Result<(), GivenUp> {
+        match tokio::time::timeout(limit, self.next()).await {
+            Ok(Ok(StartOrder::Go)) => Ok(()),
+            Ok(Ok(StartOrder::Discard | StartOrder::Be(_))) => Err(GivenUp::Discarded),
+            Ok(Err(why)) => Err(why),
+            Err(_) => Err(GivenUp::TooLong(limit)),
+        }
+    }
 }
 
 fn read_message<M: Message>(input: &mut impl Read) -> anyhow::Result<M> {
@@ -58,30 +95,6 @@ fn read_message<M: Message>(input: &mut impl Read) -> anyhow::Result<M> {
     let mut bytes = vec![0; len];
     input.read_exact(&mut bytes).context("the input ended")?;
     Ok(M::decode(bytes.into())?)
-}
-
-/// Waits until the server wants the session, for at most `limit`; a start that
-/// is not held is wanted.
-pub async fn wanted(order: Option<Order>, limit: Duration) -> Result<(), GivenUp> {
-    let Some(order) = order else { return Ok(()) };
-    match tokio::time::timeout(limit, order).await {
-        Ok(Ok(Ok(StartOrder::Go))) => Ok(()),
-        Ok(Ok(Ok(StartOrder::Discard | StartOrder::Be(_)))) => Err(GivenUp::Discarded),
-        Ok(Ok(Err(why))) => Err(GivenUp::ServerGone(why)),
-        Ok(Err(_)) => Err(GivenUp::ServerGone("nobody reads what it says".into())),
-        Err(_) => Err(GivenUp::TooLong(limit)),
-    }
-}
-
-/// Waits until a warm keeper is told which session it is, however long that
-/// takes.
-pub async fn identity(order: Order) -> Result<SessionSpec, GivenUp> {
-    match order.await {
-        Ok(Ok(StartOrder::Be(spec))) => Ok(*spec),
-        Ok(Ok(StartOrder::Go | StartOrder::Discard)) => Err(GivenUp::Discarded),
-        Ok(Err(why)) => Err(GivenUp::ServerGone(why)),
-        Err(_) => Err(GivenUp::ServerGone("nobody reads what it says".into())),
-    }
 }
 
 /// Tells the server how the start goes.
@@ -119,22 +132,24 @@ mod tests {
     }
 
     async fn told(order: Result<StartOrder, String>) -> Result<(), GivenUp> {
-        let (sender, receiver) = oneshot::channel();
-        sender.send(order).unwrap();
-        wanted(Some(receiver), HELD_MAX).await
+        let (sender, orders) = mpsc::channel(1);
+        sender.send(order).await.unwrap();
+        Orders(orders).go(HELD_MAX).await
     }
 
     #[tokio::test]
     async fn only_a_go_within_the_time_lets_a_held_start_go_on() {
-        assert_eq!(wanted(None, Duration::ZERO).await, Ok(()));
         assert_eq!(told(Ok(StartOrder::Go)).await, Ok(()));
         assert_eq!(told(Ok(StartOrder::Discard)).await, Err(GivenUp::Discarded));
         let gone = told(Err("the input ended".into())).await;
         assert_eq!(gone, Err(GivenUp::ServerGone("the input ended".into())));
 
-        let (sender, receiver) = oneshot::channel();
+        let (sender, orders) = mpsc::channel(1);
         let limit = Duration::from_millis(5);
-        assert_eq!(wanted(Some(receiver), limit).await, Err(GivenUp::TooLong(limit)));
+        let mut orders = Orders(orders);
+        assert_eq!(orders.go(limit).await, Err(GivenUp::TooLong(limit)));
+        assert!(!sender.is_closed());
+        drop(orders);
         assert!(sender.is_closed());
     }
 }

@@ -1,9 +1,12 @@
 //! The worker: started with its two sockets, and started again whenever it
 //! dies.
 
+use super::ending;
 use super::protocol::{FromWorker, ToWorker, WorkerStart};
-use super::restarts::{Restarts, WAIT_MAX, WELL_AFTER};
+use super::restarts::{Restarts, WELL_AFTER};
+use super::troubles;
 use afterglow_link::stream::{MessageReader, MessageWriter};
+use rustix::process::Pid;
 use std::net::UdpSocket;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
@@ -12,8 +15,6 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 
-/// So many that die young in a row are told of.
-const TROUBLE_AFTER: u32 = 3;
 /// A worker that does not take what it is told within this time hangs.
 const TAKES_WITHIN: Duration = Duration::from_secs(5);
 
@@ -23,8 +24,12 @@ pub struct Worker {
     /// Kept by the keeper, so that the port stays the session's.
     udp: UdpSocket,
     running: Option<Running>,
+    /// One that was started before it was known what for.
+    ready: Option<Running>,
     restarts: Restarts,
     start_at: Instant,
+    /// What the user should know of those before.
+    trouble: Option<String>,
 }
 
 #[derive(Debug)]
@@ -44,26 +49,67 @@ pub enum WorkerEvent {
     Died,
     /// It is time to start one.
     Due,
+    /// After several that died it lives.
+    Lives,
 }
 
 impl Worker {
     /// None yet; the first is due at once.
     pub fn new(udp: UdpSocket) -> Self {
-        Worker { udp, running: None, restarts: Restarts::default(), start_at: Instant::now() }
+        Worker {
+            udp,
+            running: None,
+            ready: None,
+            restarts: Restarts::default(),
+            start_at: Instant::now(),
+            trouble: None,
+        }
+    }
+
+    /// Starts one that waits to be told what for. If that fails it is tried
+    /// again once it is known.
+    pub fn get_ready(&mut self) {
+        match self.spawn() {
+            Ok(ready) => self.ready = Some(ready),
+            Err(error) => tracing::warn!("cannot start a worker in advance: {error}"),
+        }
     }
 
     /// Starts one.
     pub async fn start(&mut self, start: WorkerStart) {
-        match self.spawn(start).await {
+        let started = async {
+            let mut running = match self.ready.take() {
+                Some(ready) => ready,
+                None => self.spawn()?,
+            };
+            running.started = Instant::now();
+            let start = ToWorker::Start(Box::new(start));
+            running.writer.send(start).await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(running)
+        };
+        match started.await {
             Ok(running) => self.running = Some(running),
             Err(error) => {
                 tracing::error!("cannot start the session's worker: {error}");
-                self.start_at = Instant::now() + self.restarts.died(Duration::ZERO);
+                self.died(Duration::ZERO);
             }
         }
     }
 
-    async fn spawn(&self, start: WorkerStart) -> std::io::Result<Running> {
+    /// What the user should know of its deaths.
+    pub fn trouble(&self) -> &str {
+        self.trouble.as_deref().unwrap_or_default()
+    }
+
+    /// One is dead after this long: the next has to wait.
+    fn died(&mut self, lived: Duration) -> Duration {
+        let wait = self.restarts.died(lived);
+        self.start_at = Instant::now() + wait;
+        self.trouble = troubles::of_worker(&self.restarts, wait);
+        wait
+    }
+
+    fn spawn(&self) -> std::io::Result<Running> {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         let udp = self.udp.try_clone()?;
         // The file that this process was started from, also if it was
@@ -78,8 +124,7 @@ impl Worker {
             .spawn()?;
         ours.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(ours)?.into_split();
-        let mut writer = MessageWriter::new(writing);
-        writer.send(ToWorker::Start(Box::new(start))).await.map_err(std::io::Error::other)?;
+        let writer = MessageWriter::new(writing);
         let (started, reader) = (Instant::now(), MessageReader::new(reading));
         Ok(Running { process, started, reader, writer })
     }
@@ -101,7 +146,16 @@ impl Worker {
             tokio::time::sleep_until(self.start_at.into()).await;
             return WorkerEvent::Due;
         };
-        if let Ok(Some(said)) = running.reader.next().await {
+        let well = running.started + WELL_AFTER;
+        let said = tokio::select! {
+            said = running.reader.next() => said,
+            () = tokio::time::sleep_until(well.into()), if self.trouble.is_some() => {
+                self.restarts.lives();
+                self.trouble = None;
+                return WorkerEvent::Lives;
+            }
+        };
+        if let Ok(Some(said)) = said {
             return WorkerEvent::Said(said);
         }
         // It closed its socket, or broke the protocol: either way it is over.
@@ -109,8 +163,7 @@ impl Worker {
         let status = running.process.wait().await;
         let lived = running.started.elapsed();
         self.running = None;
-        let wait = self.restarts.died(lived);
-        self.start_at = Instant::now() + wait;
+        let wait = self.died(lived);
         let status = status.map_or_else(|e| e.to_string(), |status| status.to_string());
         tracing::warn!(
             "the session's worker died after {lived:.1?} ({status}); the next starts in {wait:?}"
@@ -118,29 +171,20 @@ impl Worker {
         WorkerEvent::Died
     }
 
-    /// What the user should know of workers that die one after the other;
-    /// `None` while one is well, or died but once or twice.
-    pub fn trouble(&self) -> Option<String> {
-        let times = self.restarts.died_young();
-        let well = self.running.as_ref().is_some_and(|now| now.started.elapsed() >= WELL_AFTER);
-        (times >= TROUBLE_AFTER && !well).then(|| {
-            format!(
-                "What shows your session failed {times} times in a row and is started again, at \
-                 most every {} s. Your programs keep running. Tell the administrator.",
-                WAIT_MAX.as_secs()
-            )
-        })
+    /// Its process, if one runs.
+    pub fn pid(&self) -> Option<Pid> {
+        self.running.as_ref().and_then(|running| ending::pid_of(&running.process))
     }
 
-    /// When [`Worker::trouble`] may be over.
-    pub fn well_at(&self) -> Option<Instant> {
-        let now = self.running.as_ref().filter(|_| self.restarts.died_young() >= TROUBLE_AFTER)?;
-        Some(now.started + WELL_AFTER).filter(|at| *at > Instant::now())
+    /// Ends it; the next may start at once.
+    pub async fn replace(&mut self) {
+        self.end().await;
+        self.start_at = Instant::now();
     }
 
     /// Ends it.
     pub async fn end(&mut self) {
-        if let Some(mut running) = self.running.take() {
+        for mut running in self.running.take().into_iter().chain(self.ready.take()) {
             let _ = running.process.kill().await;
         }
     }

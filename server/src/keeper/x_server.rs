@@ -1,9 +1,11 @@
 //! Xvfb and its cookie.
 
 use super::ending;
+use super::noted::{self, Part};
 use super::output::{self, Tail};
 use super::program::SESSION_VARIABLE;
 use super::random::random;
+use super::session_dir::mark;
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;
 use std::io::Write as _;
@@ -60,8 +62,8 @@ pub struct Starting {
     display_file: PathBuf,
 }
 
-/// Starts Xvfb; `mark` says whose process it is. The error is for the user.
-pub fn spawn(dir: &Path, size_max: Size, mark: &str) -> Result<(Child, Tail, Starting), String> {
+/// Starts Xvfb. The error is for the user.
+pub fn spawn(dir: &Path, size_max: Size) -> Result<(Child, Tail, Starting), String> {
     let cookie = random()?;
     let authority_file = dir.join("Xauthority");
     write_authority(&authority_file, &cookie)
@@ -73,7 +75,7 @@ pub fn spawn(dir: &Path, size_max: Size, mark: &str) -> Result<(Child, Tail, Sta
         .args(["-noreset", "-nolisten", "tcp", "-extension", "GLX"])
         // No screen saver: the DTU has the screen.
         .args(["-s", "0"])
-        .env(SESSION_VARIABLE, mark)
+        .env(SESSION_VARIABLE, mark(dir))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -85,6 +87,9 @@ pub fn spawn(dir: &Path, size_max: Size, mark: &str) -> Result<(Child, Tail, Sta
             }
             _ => format!("cannot start Xvfb: {error}"),
         })?;
+    if let Some(pid) = ending::pid_of(&process) {
+        noted::note(dir, Part::XServer, pid);
+    }
     let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
         return Err("cannot read what Xvfb says".into());
     };

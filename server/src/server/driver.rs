@@ -9,6 +9,7 @@ use super::peers::Peers;
 use super::{Shared, close, dtu_link::ToLink, host, keepers, lock, probe, start, stored};
 use crate::core::{Action, Event, Level, LinkClose, ServerCore};
 use crate::group::report::TopologyReport;
+use crate::session::table::LocalSession;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const DATAGRAM_BYTES_MAX: usize = 2048;
 pub enum Query {
     /// The servers that were heard.
     Topology(oneshot::Sender<TopologyReport>),
+    /// The sessions on this host.
+    Sessions(oneshot::Sender<Vec<LocalSession>>),
 }
 
 /// What comes to the core.
@@ -96,9 +99,13 @@ pub async fn run(shared: Arc<Shared>, mut core: ServerCore, socket: GroupSocket,
 
 fn answer(core: &ServerCore, query: Query, now_ms: u64) {
     match query {
+        Query::Sessions(to) => {
+            let _ = to.send(core.table().all().cloned().collect());
+        }
         // Whoever asked may have gone meanwhile.
         Query::Topology(to) => {
-            let _ = to.send(core.group().report(now_ms));
+            let store = core.store_trouble().unwrap_or_default();
+            let _ = to.send(TopologyReport { store, ..core.group().report(now_ms) });
         }
     }
 }
@@ -158,9 +165,14 @@ fn perform(shared: &Arc<Shared>, socket: &GroupSocket, action: Action) {
         Action::Discard { session, epoch } => start::discard(shared, (session, epoch)),
         Action::Start(launch) => start::start(shared, *launch),
         Action::Adopt { session, epoch, becomes } => {
-            keepers::adopt(shared, (session, epoch), becomes);
+            start::adopt(shared, (session, epoch), becomes);
         }
-        Action::Answer { .. } => {}
+        Action::Answer { answer, result } => {
+            if let Some(to) = lock(&shared.answers).remove(&answer) {
+                // Whoever asked may have gone meanwhile.
+                let _ = to.send(result);
+            }
+        }
         Action::TellKeeper { session, epoch, message } => {
             keepers::tell(shared, (session, epoch), message);
         }

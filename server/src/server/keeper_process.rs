@@ -1,137 +1,156 @@
-//! A keeper that is being started: its process, its directory, and what it and
-//! the server say to each other until the session runs by itself.
+//! The process of a keeper, from its start until it stands on its own.
 
-use super::{Shared, keepers, lock};
+use super::directories::Minded;
+use super::{Shared, scope};
 use afterglow_link::stream::{MessageReader, MessageWriter};
-use afterglow_wire::local::{KeeperStart, SessionSpec, StartOrder, Started};
-use std::path::{Path, PathBuf};
+use afterglow_wire::codec::Message;
+use afterglow_wire::local::{KeeperStart, SessionSpec, StartOrder, Started, WarmSpec};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::{Child, ChildStdin, ChildStdout};
 
-/// How long a keeper has to clear away what it made ready.
-const GIVE_UP_TIME: Duration = Duration::from_secs(5);
 /// How long a keeper has to bring its session up, once that is wanted.
 const START_TIME: Duration = Duration::from_secs(10);
+/// How long a keeper has to bring an X server up that nobody waits for.
+const WARM_TIME: Duration = Duration::from_secs(30);
+/// How long a keeper has to clear away what it made ready.
+const GIVE_UP_TIME: Duration = Duration::from_secs(5);
 
-/// The directory of a session that is being started. As long as this lives
-/// nobody takes it for one that is left over.
-pub struct StartingDir {
-    shared: Arc<Shared>,
-    path: PathBuf,
-}
-
-impl StartingDir {
-    fn new(shared: &Arc<Shared>) -> Result<Self, String> {
-        let path = keepers::new_session_dir(&shared.config.runtime_dir)
-            .map_err(|e| format!("cannot make a directory for the session: {e}"))?;
-        lock(&shared.starting_dirs).insert(path.clone());
-        Ok(StartingDir { shared: shared.clone(), path })
-    }
-}
-
-impl Drop for StartingDir {
-    fn drop(&mut self) {
-        lock(&self.shared.starting_dirs).remove(&self.path);
-    }
-}
-
-/// A keeper that is being started.
-pub struct Keeper {
+/// A keeper that is being started, its directory and its log.
+pub struct KeeperProcess {
     process: Option<Child>,
     stdin: Option<ChildStdin>,
-    reader: MessageReader<ChildStdout, Started>,
+    stdout: ChildStdout,
+    /// Ours until the session stands on its own.
+    dir: Option<Minded>,
+    path: PathBuf,
     log: PathBuf,
-    dir: StartingDir,
+    /// True if it waits to be told which session to be.
+    warm: bool,
 }
 
-impl Keeper {
-    /// Starts a keeper in a directory of its own, which the description is
-    /// given.
-    pub async fn spawn(
-        shared: &Arc<Shared>,
-        start: impl FnOnce(String) -> Result<KeeperStart, String>,
-    ) -> Result<Self, String> {
-        let dir = StartingDir::new(shared)?;
-        let start = start(dir.path.display().to_string())?;
-        let program = shared.config.session_program.display();
-        let log = dir.path.join("keeper.log");
+impl KeeperProcess {
+    /// Starts one in a directory of its own; it has yet to be told what for.
+    pub fn new(shared: &Arc<Shared>) -> Result<Self, String> {
+        let dir = Minded::make(shared)?;
+        let (path, log) = (dir.path(), dir.path().join("keeper.log"));
+        let started = KeeperProcess::spawn(shared, dir, log);
+        if started.is_err() {
+            // Nothing has used it.
+            let _ = std::fs::remove_dir_all(path);
+        }
+        started
+    }
+
+    fn spawn(shared: &Shared, dir: Minded, log: PathBuf) -> Result<Self, String> {
+        let program = &shared.config.session_program;
         let log_file = std::fs::File::create(&log)
             .map_err(|e| format!("cannot make the log {}: {e}", log.display()))?;
-        let mut process = tokio::process::Command::new(&shared.config.session_program)
-            .arg("keeper")
+        let words = scope::command(shared.scopes.get(), dir.name(), program);
+        let mut words = words.iter();
+        let first = words.next().map(|word| word.as_os_str()).unwrap_or_default();
+        let mut process = tokio::process::Command::new(first)
+            .args(words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log_file)
             // A signal from our terminal is not for it.
             .process_group(0)
             .spawn()
-            .map_err(|e| format!("cannot run {program}: {e}; see session_program"))?;
+            .map_err(|e| format!("cannot run {}: {e}; see session_program", first.display()))?;
         let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
-        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
-            return Err(format!("{program} has no pipes"));
+        let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(format!("{} has no pipes", program.display()));
         };
-        let mut writer = MessageWriter::<_, KeeperStart>::new(&mut stdin);
-        if let Err(e) = writer.send(start).await {
-            return Err(format!("the session's keeper took no description: {e}"));
+        let path = dir.path();
+        let (process, stdin, dir) = (Some(process), Some(stdin), Some(dir));
+        Ok(KeeperProcess { process, stdin, stdout, dir, path, log, warm: false })
+    }
+
+    /// Where the session has its directory.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// True as long as its process is there.
+    pub fn lives(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| matches!(process.try_wait(), Ok(None)))
+    }
+
+    /// Has it bring an X server up before anybody wants it.
+    pub async fn warm(&mut self, shared: &Shared) -> Result<(), String> {
+        let config = &shared.config;
+        let spec = WarmSpec {
+            runtime_dir: self.path.display().to_string(),
+            size_max: config.size_max,
+            listen: SocketAddrV4::new(config.listen, config.session_ports.0),
+            port_last: config.session_ports.1,
+        };
+        self.tell(KeeperStart::Warm(spec)).await?;
+        match self.report(WARM_TIME).await? {
+            Started::Prepared => {
+                self.warm = true;
+                Ok(())
+            }
+            Started::Failed { text } => Err(text),
+            Started::Ready { .. } => Err("it brought a session up that nobody asked for".into()),
         }
-        let (process, stdin) = (Some(process), Some(stdin));
-        Ok(Keeper { process, stdin, reader: MessageReader::new(stdout), log, dir })
     }
 
-    /// Its session's directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir.path
-    }
-
-    /// Waits until all is up that may be before its order.
-    pub async fn prepared(&mut self) -> Result<(), String> {
-        let report = tokio::time::timeout(START_TIME, self.reader.next()).await;
-        match report {
-            Ok(Ok(Some(Started::Prepared))) => Ok(()),
-            Ok(Ok(Some(Started::Failed { text }))) => Err(text),
-            Ok(_) => Err(format!("the session's keeper ended; see {}", self.log.display())),
-            Err(_) => Err(format!("the keeper was not ready in {} s", START_TIME.as_secs())),
-        }
-    }
-
-    /// Makes a warm one this session's.
+    /// Tells it which session to be.
     pub async fn be(&mut self, spec: SessionSpec) -> Result<(), String> {
-        self.order(StartOrder::Be(Box::new(spec))).await
+        let spec = Box::new(spec);
+        match self.warm {
+            true => self.tell(StartOrder::Be(spec)).await,
+            false => self.tell(KeeperStart::Session(spec)).await,
+        }
     }
 
-    async fn order(&mut self, order: StartOrder) -> Result<(), String> {
-        let Some(stdin) = &mut self.stdin else { return Err("it has its order".into()) };
-        let mut writer = MessageWriter::<_, StartOrder>::new(stdin);
-        writer.send(order).await.map_err(|e| e.to_string())
+    async fn tell<M: Message>(&mut self, message: M) -> Result<(), String> {
+        let Some(stdin) = &mut self.stdin else { return Err("it was told all already".into()) };
+        let sent = MessageWriter::<_, M>::new(stdin).send(message).await;
+        sent.map_err(|e| format!("the session's keeper takes no orders: {e}; {}", self.see()))
     }
 
-    /// Lets it go on, if it holds, and waits for its report: the display
-    /// link's port.
+    /// Lets it go on, if it holds, and waits until its session is up.
     pub async fn go(&mut self, holds: bool) -> Result<u16, String> {
-        let talk = async {
-            if holds {
-                self.order(StartOrder::Go).await?;
+        if holds {
+            self.tell(StartOrder::Go).await?;
+        }
+        let until = tokio::time::Instant::now() + START_TIME;
+        loop {
+            match self.report(until - tokio::time::Instant::now()).await? {
+                Started::Prepared => {}
+                Started::Ready { port } => return Ok(port),
+                Started::Failed { text } => return Err(text),
             }
-            loop {
-                match self.reader.next().await.map_err(|e| e.to_string())? {
-                    Some(Started::Prepared) => {}
-                    report => return Ok::<_, String>(report),
-                }
-            }
-        };
-        let report = tokio::time::timeout(START_TIME, talk).await;
-        let see = format!("see {}", self.log.display());
+        }
+    }
+
+    async fn report(&mut self, within: Duration) -> Result<Started, String> {
+        let mut reader = MessageReader::<_, Started>::new(&mut self.stdout);
+        let report = tokio::time::timeout(within, reader.next()).await;
+        let see = self.see();
         match report {
-            Ok(Ok(Some(Started::Ready { port }))) => Ok(port),
-            Ok(Ok(Some(Started::Failed { text }))) => Err(text),
-            Ok(Ok(_)) => Err(format!("the session's keeper ended before it was ready; {see}")),
+            Ok(Ok(Some(report))) => Ok(report),
+            Ok(Ok(None)) => Err(format!("the session's keeper ended before it was ready; {see}")),
             Ok(Err(e)) => Err(format!("the session's keeper gave no report: {e}; {see}")),
             Err(_) => {
                 Err(format!("the session was not ready in {} s; {see}", START_TIME.as_secs()))
             }
         }
+    }
+
+    fn see(&self) -> String {
+        format!("see {}", self.log.display())
+    }
+
+    /// Its session is up: gives its directory to whoever follows it.
+    pub fn let_go(&mut self) -> Result<Minded, String> {
+        self.dir.take().ok_or_else(|| "its directory was given away already".to_owned())
     }
 
     /// Lets it clear away what it started, and waits until it has.
@@ -149,10 +168,16 @@ impl Keeper {
             // It may have ended by itself just now.
             let _ = process.kill().await;
         }
+        // One that was killed, or never began, leaves something.
+        if self.path.exists()
+            && let Err(text) = crate::keeper::ending::clear_away(&self.path).await
+        {
+            tracing::warn!("{text}");
+        }
     }
 }
 
-impl Drop for Keeper {
+impl Drop for KeeperProcess {
     fn drop(&mut self) {
         // As long as we are here, we are its parent and have to hear of its
         // end.

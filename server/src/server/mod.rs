@@ -8,16 +8,22 @@
 //! | [`control`] | the control endpoint: who may open a link |
 //! | [`dtu_link`] | one DTU's link |
 //! | [`keepers`] | the sessions on this host |
-//! | [`start`], [`keeper_process`] | a session that is started, and its keeper |
+//! | [`directories`] | where they have their files, and what does not belong there |
+//! | [`start`] | the start of a session |
+//! | [`keeper_process`] | the process of its keeper |
+//! | [`scope`] | the scope that systemd gives it |
 //! | [`warm`] | X servers that wait for a session |
 //! | [`stored`] | the core's questions to the store |
+//! | [`administer`] | what administrators ask |
 //! | [`probe`] | a session whose server is silent |
 //! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
 
+pub mod administer;
 pub mod clock;
 pub mod close;
 pub mod complaints;
 pub mod control;
+pub mod directories;
 pub mod driver;
 pub mod dtu_link;
 pub mod group_socket;
@@ -26,11 +32,11 @@ pub mod keeper_process;
 pub mod keepers;
 pub mod peers;
 pub mod probe;
+pub mod scope;
 pub mod start;
 pub mod stored;
 pub mod warm;
 
-use crate::admin::protocol::{Request, Response};
 use crate::auth::LinkId;
 use crate::config::Config;
 use crate::core::{CoreConfig, Event, ServerCore};
@@ -50,11 +56,11 @@ use complaints::Complaints;
 use driver::{Inbox, Query};
 use dtu_link::ToLink;
 use group_socket::GroupSocket;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -97,12 +103,16 @@ pub struct Shared {
     pub keepers: Mutex<HashMap<(SessionId, Epoch), keepers::KeeperEntry>>,
     /// The sessions that are being started.
     pub starts: Mutex<HashMap<(SessionId, Epoch), start::StartEntry>>,
-    /// The directories of sessions that are being started.
-    pub starting_dirs: Mutex<HashSet<PathBuf>>,
-    /// Keepers with an X server and no session yet.
-    pub warm: Mutex<Vec<keeper_process::Keeper>>,
-    /// Told when one of them was taken.
-    pub warm_taken: tokio::sync::Notify,
+    /// What is known of sessions' directories.
+    pub directories: Mutex<directories::Directories>,
+    /// The X servers that wait for a session.
+    pub warm: warm::Pool,
+    /// Whether sessions get scopes.
+    pub scopes: scope::Scopes,
+    /// Administrators who wait for what comes of an order, by its number.
+    pub answers: Mutex<HashMap<u64, oneshot::Sender<Result<String, String>>>>,
+    /// The number of the last of them.
+    pub last_answer: std::sync::atomic::AtomicU64,
     /// Opens probes' connections.
     pub prober: quinn::Endpoint,
     /// What peers do wrong.
@@ -110,6 +120,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// A number for an order whose outcome somebody waits for.
+    pub fn next_answer(&self) -> u64 {
+        self.last_answer.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+    }
+
     /// Tells the core what happened. It goes away only with the server.
     pub async fn tell(&self, event: Event) {
         let _ = self.events.send(event).await;
@@ -148,19 +163,19 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let driver = tokio::spawn(driver::run(shared.clone(), core, socket, inbox));
     let peers = tokio::spawn(driver::keep_finding_peers(shared.clone()));
     // Before anybody may ask, we know what runs here, and what of it counts.
-    keepers::find(&shared).await;
+    tokio::join!(keepers::find(&shared), shared.scopes.find_out());
     let _ = tell_found.send(());
     let _ = are_judged.await;
     let administer = {
         let shared = shared.clone();
-        move |request| administer(shared.clone(), request)
+        move |request| administer::administer(shared.clone(), request)
     };
     let admin = crate::admin::listen::start(&shared.config, administer)?;
     let tasks = [
         driver,
         peers,
         tokio::spawn(keepers::keep_finding(shared.clone())),
-        tokio::spawn(warm::keep(shared.clone())),
+        tokio::spawn(warm::keep_waiting(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];
     say_ready(&shared)?;
@@ -172,31 +187,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for task in tasks {
         task.abort();
     }
-    let unused = std::mem::take(&mut *lock(&shared.warm));
-    drop(unused);
     endpoint.close(close::STOPPING.code.into(), close::STOPPING.reason.as_bytes());
     let _ = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
     let _ = tokio::time::timeout(GOODBYE, shared.store.close()).await;
     Ok(())
-}
-
-/// Does what an administrator asks.
-async fn administer(shared: Arc<Shared>, request: Request) -> Response {
-    match request {
-        Request::Topology => {
-            let (to, report) = oneshot::channel();
-            // It fails only while the server ends.
-            let _ = shared.queries.send(Query::Topology(to)).await;
-            match report.await {
-                Ok(report) => Response::Topology(report),
-                Err(_) => Response::error("the server is being stopped"),
-            }
-        }
-        Request::Drain { on } => {
-            shared.tell(Event::Drain(on)).await;
-            Response::Done
-        }
-    }
 }
 
 /// What a server consists of before it runs.
@@ -217,7 +211,7 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
     for dir in [&config.runtime_dir, &config.home_root] {
         private_dir(dir).with_context(|| format!("cannot make the directory {}", dir.display()))?;
     }
-    keepers::check_runtime_dir(&config.runtime_dir)?;
+    directories::check_runtime_dir(&config.runtime_dir)?;
     let advertise = host::advertise(&config, &host::interfaces(&config));
     let control = SocketAddrV4::new(config.listen, config.control_port);
     let in_use = |e: LinkError| anyhow!("{e}; if another server runs here, choose other ports");
@@ -257,9 +251,11 @@ async fn set_up(config: Config) -> anyhow::Result<SetUp> {
         links: Mutex::default(),
         keepers: Mutex::default(),
         starts: Mutex::default(),
-        starting_dirs: Mutex::default(),
-        warm: Mutex::default(),
-        warm_taken: Default::default(),
+        directories: Mutex::default(),
+        warm: warm::Pool::default(),
+        scopes: scope::Scopes::default(),
+        answers: Mutex::default(),
+        last_answer: Default::default(),
         prober: opening_endpoint()?,
         complaints: Mutex::default(),
         config,

@@ -1,18 +1,19 @@
-//! A session's start: who waits for its order, its home, its keeper.
+//! The start of a session: its directories, its keeper, its place among those
+//! on this host.
 //!
 //! A start may be made ready before it is wanted: then the keeper brings the X
 //! server up, touches nothing of the user's, and waits for its order.
 
-use super::keeper_process::Keeper;
+use super::keeper_process::KeeperProcess;
 use super::{Shared, keepers, lock, private_dir, warm};
 use crate::core::{Event, Launch};
 use afterglow_wire::ids::{Epoch, SessionId, Size};
-use afterglow_wire::local::{CommandLine, Der, KeeperStart, SessionSpec, StartOrder};
+use afterglow_wire::local::{Become, CommandLine, Der, SessionSpec, StartOrder, ToKeeper};
 use afterglow_wire::trust::Role;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// How long a start is kept ready before it is given up.
@@ -25,8 +26,8 @@ pub struct StartEntry {
     attempt: u64,
     /// Takes the order, if it has not been given.
     order: Option<oneshot::Sender<StartOrder>>,
-    /// Attempts at one copy use one directory, so each waits for the end of
-    /// the one before.
+    /// Attempts at one copy must not bring two up, so each waits for the end
+    /// of the one before.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -106,76 +107,82 @@ async fn perform(
     launch: &Launch,
     ordered: Option<oneshot::Receiver<StartOrder>>,
 ) -> Result<Option<u16>, String> {
+    let began = Instant::now();
     let hold = ordered.is_some();
     let home = PathBuf::from(&launch.row.home);
     if !hold {
-        make(&home)?;
+        make_home(&home)?;
     }
-    let mut keeper = begin(shared, launch, hold).await?;
+    let ready = warm::take(shared);
+    let was_warm = ready.is_some();
+    let mut keeper = match ready {
+        Some(keeper) => keeper,
+        None => KeeperProcess::new(shared)?,
+    };
+    let ready = match spec(shared, launch, keeper.path(), hold) {
+        Ok(spec) => keeper.be(spec).await,
+        Err(text) => Err(text),
+    };
+    if let Err(text) = ready {
+        keeper.give_up().await;
+        return Err(text);
+    }
     if let Some(ordered) = ordered {
         let order = tokio::time::timeout(READY_TIME, ordered).await;
         let Ok(Ok(StartOrder::Go)) = order else {
             keeper.give_up().await;
             return Ok(None);
         };
-        make(&home)?;
+        if let Err(text) = make_home(&home) {
+            keeper.give_up().await;
+            return Err(text);
+        }
     }
     let started = async {
         let port = keeper.go(hold).await?;
-        let dir = keeper.dir().to_owned();
-        keepers::connect(shared, &dir, keepers::Expect::Started).await.map_err(|e| {
-            format!("the session started, but its keeper does not answer at {}: {e}", dir.display())
+        let dir = keeper.let_go()?;
+        let path = dir.path();
+        keepers::connect(shared, dir, keepers::Expect::Started).await.map_err(|e| {
+            let place = path.display();
+            format!("the session started, but its keeper does not answer at {place}: {e}")
         })?;
         Ok(Some(port))
     };
     let result = started.await;
-    if result.is_err() {
+    match &result {
         // Nothing of a session that did not come to be is left running.
-        keeper.give_up().await;
+        Err(_) => keeper.give_up().await,
+        Ok(_) => tracing::info!(
+            "session {:?} epoch {} started in {:.0?}{}",
+            launch.row.id,
+            launch.row.epoch,
+            began.elapsed(),
+            if was_warm { ", with an X server that waited" } else { "" },
+        ),
     }
     result
 }
 
-/// A keeper for the session: a warm one, if one waits.
-async fn begin(shared: &Arc<Shared>, launch: &Launch, hold: bool) -> Result<Keeper, String> {
-    if let Some(mut warm) = warm::take(shared) {
-        let dir = warm.dir().display().to_string();
-        match warm.be(spec(shared, launch, dir, hold)?).await {
-            Ok(()) => return Ok(warm),
-            Err(e) => {
-                tracing::warn!("a warm X server's keeper takes no session: {e}");
-                warm.give_up().await;
-            }
-        }
-    }
-    Keeper::spawn(shared, |dir| {
-        Ok(KeeperStart::Session(Box::new(spec(shared, launch, dir, hold)?)))
+fn make_home(home: &Path) -> Result<(), String> {
+    private_dir(home).map_err(|e| {
+        format!(
+            "the home directory {} is not there and cannot be made: {e}; its file system has to \
+             be mounted and writable",
+            home.display()
+        )
     })
-    .await
 }
 
-fn make(path: &Path) -> Result<(), String> {
-    private_dir(path).map_err(|e| format!("cannot make the directory {}: {e}", path.display()))
-}
-
-fn spec(
-    shared: &Shared,
-    launch: &Launch,
-    runtime_dir: String,
-    hold: bool,
-) -> Result<SessionSpec, String> {
+fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<SessionSpec, String> {
     let (config, row, screen) = (&shared.config, &launch.row, &launch.screen);
-    let role = Role::Session { id: row.id, epoch: row.epoch };
-    let credentials =
-        shared.authority.issue(&role).map_err(|e| format!("no certificate for a session: {e}"))?;
-    let certificate = credentials.chain.first().map(|c| c.to_vec()).unwrap_or_default();
+    let (certificate, certificate_key) = certificate(shared, row.id, row.epoch)?;
     let (width, height) = (u32::from(screen.size.width_px()), u32::from(screen.size.height_px()));
     Ok(SessionSpec {
         session: row.id,
         epoch: row.epoch,
         server: config.name.clone(),
         token: row.token.clone(),
-        runtime_dir,
+        runtime_dir: dir.display().to_string(),
         home_dir: row.home.clone(),
         desktop: CommandLine(row.desktop.clone()),
         size_max: config.size_max,
@@ -183,12 +190,33 @@ fn spec(
         keymap: screen.keymap.clone(),
         listen: SocketAddrV4::new(config.listen, config.session_ports.0),
         port_last: config.session_ports.1,
-        certificate: Der(certificate.into()),
-        certificate_key: Der(credentials.key.secret_pkcs8_der().to_vec().into()),
+        certificate,
+        certificate_key,
         authority: Der(shared.authority.certificate().to_vec().into()),
         ticket_key: shared.ticket_key,
         clocks: launch.clocks.clone(),
         hold,
         services: launch.services.iter().cloned().collect(),
     })
+}
+
+/// Lets an earlier copy on this host go on as a session of its own.
+pub fn adopt(shared: &Shared, copy: Copy, becomes: SessionId) {
+    let epoch = Epoch::FIRST;
+    match certificate(shared, becomes, epoch) {
+        Ok((certificate, certificate_key)) => {
+            let message = Become { session: becomes, epoch, certificate, certificate_key };
+            keepers::tell(shared, copy, ToKeeper::Become(message));
+        }
+        Err(text) => tracing::error!("{text}"),
+    }
+}
+
+/// A session's certificate, and its key.
+fn certificate(shared: &Shared, id: SessionId, epoch: Epoch) -> Result<(Der, Der), String> {
+    let issued = shared.authority.issue(&Role::Session { id, epoch });
+    let credentials = issued.map_err(|e| format!("no certificate for a session: {e}"))?;
+    let certificate = credentials.chain.first().map(|c| c.to_vec()).unwrap_or_default();
+    let key = credentials.key.secret_pkcs8_der().to_vec();
+    Ok((Der(certificate.into()), Der(key.into())))
 }

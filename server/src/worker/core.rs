@@ -137,6 +137,7 @@ pub struct Core {
     /// When keys that a lost DTU held are let go.
     release_at_ms: Option<u64>,
     ended: Option<String>,
+    frozen: bool,
     actions: VecDeque<Action>,
 }
 
@@ -161,6 +162,7 @@ impl Core {
             position: position.unwrap_or(InputDone { attachment: 0, seq: 0 }),
             release_at_ms: None,
             ended: None,
+            frozen: false,
             actions: VecDeque::new(),
         };
         if let Some(last) = last {
@@ -263,9 +265,21 @@ impl Core {
                 self.ended = Some(end.text);
                 self.actions.push_back(Action::Finish);
             }
-            ToKeeper::Service(_) | ToKeeper::Freeze(_) | ToKeeper::Become(_) => {}
-            ToKeeper::Unknown(_) => {}
+            ToKeeper::Freeze(_) => self.freeze(),
+            ToKeeper::Service(_) | ToKeeper::Become(_) | ToKeeper::Unknown(_) => {}
         }
+    }
+
+    /// The session was taken over elsewhere: nobody shows this copy any more,
+    /// or may. Whoever did asks again, and is led to the session.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+        let Some(current) = &self.current else { return };
+        let link = current.link;
+        self.leave(AttachmentState::Over);
+        self.actions.push_back(Action::ReleaseAll);
+        let why = "the session was taken over elsewhere";
+        self.close(link, DetachReason::Removed, "", why.to_owned());
     }
 
     /// A frame was made for an attachment: the connection to send it over, if
@@ -355,7 +369,9 @@ impl Core {
         let removed = self.removed.iter().find(|(removed, _)| *removed == dtu);
         let ordered = about.guards.make(Guard::SessionOrder);
         let ends = about.guards.make(Guard::SessionRemoveEndsInsert);
-        let why = if ticket.permit != Permit::Attach {
+        let why = if self.frozen {
+            "this copy of the session was taken over elsewhere"
+        } else if ticket.permit != Permit::Attach {
             "the ticket is not for attaching to a session"
         } else if ticket.session != about.session || ticket.token != about.token {
             "the ticket is for another session"

@@ -5,7 +5,7 @@ use afterglow_wire::control::Remove;
 use afterglow_wire::display::{FrameShown, Probe};
 use afterglow_wire::ids::ServerName;
 use afterglow_wire::input::KeyAction;
-use afterglow_wire::local::{ClockAhead, DetachDtu, End};
+use afterglow_wire::local::{ClockAhead, DetachDtu, End, Freeze};
 use afterglow_wire::ticket::SHORT_LIFE_MS;
 use afterglow_wire::trust::GroupKey;
 use proptest::prelude::*;
@@ -357,6 +357,22 @@ fn only_frames_that_were_sent_are_acknowledged() {
     assert_eq!(drain(&mut core), [Action::FrameShown { attachment: 1, number: 1 }]);
     core.message(1, ToSession::FrameShown(FrameShown { number: 2 }), NOW);
     assert_eq!(closed(&drain(&mut core)), Some((1, Some(DetachReason::Protocol))));
+}
+
+#[test]
+fn a_frozen_copy_is_shown_to_nobody() {
+    let mut core = core();
+    attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
+    core.server_said(ToKeeper::Freeze(Freeze { by: Epoch(4) }));
+    let actions = drain(&mut core);
+    assert_eq!(closed(&actions), Some((1, Some(DetachReason::Removed))));
+    assert!(actions.contains(&Action::ReleaseAll), "{actions:?}");
+    for dtu in [ONE, TWO] {
+        let actions = attach(&mut core, 2, dtu, &ticket(dtu, 2, 2));
+        assert_eq!(closed(&actions), Some((2, Some(DetachReason::TicketRefused))));
+    }
+    core.server_said(ToKeeper::Freeze(Freeze { by: Epoch(4) }));
+    assert_eq!(drain(&mut core), []);
 }
 
 #[test]

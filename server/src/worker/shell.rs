@@ -4,9 +4,8 @@ use super::core::{About, Action, Core, LinkId, Now};
 use super::links::{LinkEvent, Links, Outbox};
 use super::painter::{Made, Painter};
 use super::typist::{Order, Told, TooFast, Typist};
-use crate::keeper::ending;
-use crate::keeper::program::session_mark;
 use crate::keeper::protocol::{FromWorker, ToWorker, WorkerStart};
+use crate::keeper::{ending, session_dir};
 use afterglow_link::certificates::{Credentials, group_of};
 use afterglow_link::quic::{Liveness, accepting_endpoint};
 use afterglow_link::stream::{MessageReader, MessageWriter, StreamError};
@@ -19,7 +18,7 @@ use anyhow::{Context as _, bail};
 use std::collections::HashMap;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -58,10 +57,13 @@ async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow
     let (reading, writing) =
         UnixStream::from_std(keeper).context("cannot use the keeper socket")?.into_split();
     let mut from_keeper = MessageReader::new(reading);
-    let Some(ToWorker::Start(start)) = from_keeper.next().await.context("the keeper")? else {
-        bail!("the keeper's first message is not the start");
+    let start = match from_keeper.next().await.context("the keeper")? {
+        Some(ToWorker::Start(start)) => start,
+        Some(_) => bail!("the keeper's first message is not the start"),
+        // It was started in advance, and is not wanted.
+        None => return Ok(()),
     };
-    let (mark, dir) = (session_mark(&start.spec), start.spec.runtime_dir.clone());
+    let dir = PathBuf::from(&start.spec.runtime_dir);
     let ready = Ready::new(*start)?;
     let end = match ready.held && !go(&mut from_keeper).await? {
         true => End::KeeperGone,
@@ -73,8 +75,10 @@ async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow
     if end == End::KeeperGone {
         // Nobody is left to mind the session, and nobody can reach it.
         tracing::error!("the keeper is gone: the session is ended");
-        ending::kill_marked(&mark).await;
-        ending::remove_dir(Path::new(&dir));
+        ending::kill_marked(&session_dir::mark(&dir)).await;
+        if let Err(text) = ending::remove_dir(&dir) {
+            tracing::warn!("{text}");
+        }
     }
     Ok(())
 }
@@ -130,7 +134,7 @@ struct Ready {
 
 impl Ready {
     fn new(start: WorkerStart) -> anyhow::Result<Self> {
-        let WorkerStart { spec, display, reset_key, last } = start;
+        let WorkerStart { spec, display, reset_key, last, frozen } = start;
         let (told_to, told) = mpsc::unbounded_channel();
         let (typist, position) = Typist::start(display.clone(), told_to)?;
         let (made_to, made) = mpsc::unbounded_channel();
@@ -149,7 +153,10 @@ impl Ready {
             guards: Guards::ALL,
         };
         let began = Instant::now();
-        let core = Core::new(about, spec.clocks, last, position, now(began));
+        let mut core = Core::new(about, spec.clocks, last, position, now(began));
+        if frozen {
+            core.freeze();
+        }
         let held = spec.hold;
         Ok(Ready { held, group, tls, reset_key, core, began, painter, made, typist, told })
     }

@@ -8,14 +8,14 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-fn ctl(group: &Group, server: &str, arguments: &[&str]) -> Command {
+pub fn ctl(group: &Group, server: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_afterglowctl"));
     let config = group.path().join(server).join("afterglow.toml");
     command.arg("--config").arg(config).args(arguments).kill_on_drop(true);
     command
 }
 
-async fn said(group: &Group, server: &str, arguments: &[&str]) -> String {
+pub async fn said(group: &Group, server: &str, arguments: &[&str]) -> String {
     let Output { status, stdout, stderr } =
         ctl(group, server, arguments).output().await.expect("it runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
@@ -106,7 +106,7 @@ pub async fn a_server_that_drains_is_seen_to_by_the_others() {
     let (mut here, mut there) =
         (Watch::start(&group, "mud", &["--json"]), Watch::start(&group, "host05", &["--json"]));
     there.report_with(|report| has(report, "mud", true, false)).await;
-    let done = said(&group, "mud", &["drain"]).await;
+    let done = said(&group, "mud", &["drain", "--no-wait"]).await;
     assert!(done.contains("gets no new sessions") && done.contains("undrain"), "{done}");
     here.report_with(|report| has(report, "mud", true, true)).await;
     there.report_with(|report| has(report, "mud", true, true)).await;

@@ -5,9 +5,11 @@
 
 mod admin;
 mod commands;
+mod directories;
 mod dtu;
 mod group;
 mod limits;
+mod managing;
 mod one_server;
 mod servers;
 mod stand_in;
@@ -43,6 +45,12 @@ tests! {
         a_bad_configuration_names_file_line_and_key
         a_key_that_others_can_read_is_refused
         a_port_in_use_is_said;
+    managing:
+        sessions_are_listed_everywhere_and_ended_from_anywhere
+        a_session_is_moved_and_its_dtu_follows_it
+        a_move_without_force_is_the_users_to_agree_to
+        a_drain_waits_for_who_is_there_and_says_for_whom
+        users_are_made_changed_bound_and_removed;
     one_server:
         a_new_session_is_attached_removed_and_found_again
         a_restarted_server_finds_its_sessions
@@ -50,6 +58,12 @@ tests! {
         a_session_that_ends_is_told_and_the_next_is_new
         a_session_whose_keeper_dies_is_started_again_with_a_notice
         a_wrong_challenge_answer_and_anothers_pseudo_token_are_refused;
+    directories:
+        what_does_not_belong_there_is_left_alone_and_told_of_once
+        what_a_killed_keeper_left_running_is_ended_and_nothing_else
+        a_session_takes_the_x_server_that_waits
+        an_x_server_that_waited_ends_with_its_server
+        an_earlier_copy_goes_on_under_its_new_name;
     group:
         a_session_on_another_server_is_found_and_redirected_to
         a_server_process_dies_and_its_dtu_goes_and_comes_back

@@ -103,7 +103,11 @@ async fn end_sessions(group: &Group, server: &str) {
     use afterglow_wire::local::{End, ToKeeper};
     let dir = group.path().join(server).join("run/sessions");
     for session in std::fs::read_dir(dir).expect("sessions").flatten() {
+        // One that waits is nobody's session yet.
         let socket = session.path().join("keeper.sock");
+        if !socket.exists() {
+            continue;
+        }
         let stream = tokio::net::UnixStream::connect(socket).await.expect("connected");
         let mut writer = MessageWriter::<_, ToKeeper>::new(stream);
         writer.send(End { text: "signed off".into() }).await.expect("sent");

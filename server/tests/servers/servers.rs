@@ -18,7 +18,7 @@ pub struct Server {
     pub name: &'static str,
     pub control: SocketAddrV4,
     dir: PathBuf,
-    runtime_dir: PathBuf,
+    pub runtime_dir: PathBuf,
     process: Option<(Child, Lines<BufReader<ChildStdout>>)>,
 }
 

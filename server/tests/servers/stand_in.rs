@@ -7,11 +7,13 @@ use afterglow_link::certificates::{Credentials, group_of};
 use afterglow_link::quic::{Liveness, accepting_endpoint, bind_udp};
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_link::tls::{self, Peer, peer_of};
+use afterglow_server::keeper::noted::{self, Part};
+use afterglow_server::keeper::session_dir;
 use afterglow_wire::codec::Message;
 use afterglow_wire::display::{
     ALPN, Attached, DetachReason, Detached, FromSession, ProbeAnswer, ToSession,
 };
-use afterglow_wire::ids::DtuId;
+use afterglow_wire::ids::{DtuId, Epoch, SessionId};
 use afterglow_wire::local::{
     Ended, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status, ToKeeper,
 };
@@ -28,14 +30,26 @@ struct Session {
     port: u16,
     shown_on: Mutex<Option<DtuId>>,
     connection: Mutex<u64>,
+    /// Which copy it is now.
+    copy: Mutex<(SessionId, Epoch)>,
     changed: watch::Sender<u64>,
     ended: watch::Sender<Option<String>>,
 }
 
 pub fn main() -> ExitCode {
     let _ = rustix::process::setsid();
-    let Some(KeeperStart::Session(spec)) = read_message() else { panic!("no session") };
-    let spec = *spec;
+    let spec = match read_message().expect("a start") {
+        KeeperStart::Session(spec) => *spec,
+        KeeperStart::Warm(warm) => {
+            let own = rustix::process::getpid();
+            noted::note(std::path::Path::new(&warm.runtime_dir), Part::Keeper, own);
+            report(&Started::Prepared);
+            match read_message() {
+                Some(StartOrder::Be(spec)) => *spec,
+                _ => return ExitCode::SUCCESS,
+            }
+        }
+    };
     // What is only made ready comes to nothing if its server goes.
     if spec.hold && read_message() != Some(StartOrder::Go) {
         return ExitCode::SUCCESS;
@@ -73,9 +87,11 @@ async fn keep(spec: SessionSpec) -> ExitCode {
     let endpoint = accepting_endpoint(socket, tls, Liveness::DISPLAY, None).expect("an endpoint");
     let dir = std::path::Path::new(&spec.runtime_dir);
     assert!(dir.is_dir() && std::path::Path::new(&spec.home_dir).is_dir());
+    session_dir::write_identity(dir, spec.session, spec.epoch).expect("written");
     std::fs::write(dir.join("pid"), std::process::id().to_string()).expect("written");
     let local = UnixListener::bind(dir.join("keeper.sock")).expect("a socket");
     let session = Arc::new(Session {
+        copy: Mutex::new((spec.session, spec.epoch)),
         spec,
         port,
         shown_on: Mutex::new(None),
@@ -105,9 +121,10 @@ async fn keep(spec: SessionSpec) -> ExitCode {
 
 impl Session {
     fn status(&self) -> Status {
+        let (session, epoch) = *self.copy.lock().expect("no panic");
         Status {
-            session: self.spec.session,
-            epoch: self.spec.epoch,
+            session,
+            epoch,
             token: self.spec.token.clone(),
             port: self.port,
             shown_on: *self.shown_on.lock().expect("no panic"),
@@ -138,6 +155,10 @@ async fn follow(session: Arc<Session>, stream: UnixStream) {
                     if session.status().shown_on == Some(detach.dtu) {
                         session.show_on(None);
                     }
+                }
+                Ok(Some(ToKeeper::Become(becomes))) => {
+                    *session.copy.lock().expect("no panic") = (becomes.session, becomes.epoch);
+                    session.show_on(None);
                 }
                 Ok(Some(ToKeeper::End(end))) => {
                     session.ended.send_replace(Some(end.text));

@@ -5,19 +5,21 @@ use afterglow_link::certificates::{Authority, Credentials};
 use afterglow_link::quic::{Liveness, connect_as, opening_endpoint};
 use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_link::tls::Accept;
+use afterglow_server::keeper::session_dir::{self, NAME_BYTES, SOCKET};
 use afterglow_wire::codec::Message as _;
 use afterglow_wire::display::{ALPN, AttachDisplay, Detached, FromSession};
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{Epoch, SessionId, Size, Token, TokenKind};
 use afterglow_wire::local::{
     Clocks, CommandLine, Der, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status,
-    ToKeeper,
+    ToKeeper, WarmSpec,
 };
 use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::{GroupKey, Role};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -55,8 +57,14 @@ pub struct Options {
     pub ports: Option<(u16, u16)>,
     /// Prepare only, and wait for an order.
     pub hold: bool,
-    /// The catalogue.
+    /// Bring only an X server up, and wait to be told what for.
+    pub warm: bool,
+    /// Files of the home, and what is in them.
+    pub files: Vec<(&'static str, String)>,
+    /// The catalogue of services.
     pub services: Vec<ServiceSpec>,
+    /// A shell's words before the keeper: `exec "$@"` is added to them.
+    pub before: String,
 }
 
 impl Options {
@@ -70,7 +78,10 @@ impl Options {
             path: None,
             ports: None,
             hold: false,
+            warm: false,
+            files: Vec::new(),
             services: Vec::new(),
+            before: String::new(),
         }
     }
 }
@@ -88,23 +99,27 @@ pub struct Start {
 impl Start {
     /// Starts the keeper and hands it the description.
     pub fn new(options: Options) -> Start {
-        Start::with(options, |spec| KeeperStart::Session(Box::new(spec.clone())))
-    }
-
-    /// Starts a keeper that is to be told which session it is.
-    pub fn warm(options: Options) -> Start {
-        Start::with(options, |spec| KeeperStart::Warm(spec.warm()))
-    }
-
-    fn with(options: Options, start: impl FnOnce(&SessionSpec) -> KeeperStart) -> Start {
         let dir = tempfile::tempdir().unwrap();
-        // The directory's name is the session's mark: no two are alike.
-        let name = format!("session-{}", dir.path().file_name().unwrap().display());
-        let (runtime_dir, home_dir) = (dir.path().join(name), dir.path().join("home"));
+        let mut random = [0; NAME_BYTES];
+        aws_lc_rs::rand::fill(&mut random).unwrap();
+        let runtime_dir = dir.path().join(session_dir::name(random));
+        let home_dir = dir.path().join("home");
         std::fs::create_dir(&runtime_dir).unwrap();
+        if !options.hold && !options.warm {
+            std::fs::create_dir(&home_dir).unwrap();
+        }
+        for (name, content) in &options.files {
+            let path = home_dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
         let spec = spec(&options, &runtime_dir, &home_dir);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_afterglow-session"));
-        command.arg("keeper").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("{}\nexec \"$@\"", options.before), "sh"]);
+        command.args([env!("CARGO_BIN_EXE_afterglow-session"), "keeper"]);
+        command.env("SESSION_DIR", &runtime_dir).env("HOME_DIR", &home_dir);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let log = std::fs::File::create(dir.path().join("keeper.log")).unwrap();
         command.stderr(log);
         if let Some(path) = &options.path {
@@ -112,11 +127,16 @@ impl Start {
         }
         let mut keeper = command.spawn().unwrap();
         let mut to_keeper = keeper.stdin.take().unwrap();
-        let start = start(&spec);
-        let is_warm = matches!(start, KeeperStart::Warm(_));
-        if !options.hold && !is_warm {
-            std::fs::create_dir(&home_dir).unwrap();
-        }
+        let session = Box::new(spec.clone());
+        let start = match options.warm {
+            false => KeeperStart::Session(session),
+            true => KeeperStart::Warm(WarmSpec {
+                runtime_dir: spec.runtime_dir.clone(),
+                size_max: spec.size_max,
+                listen: spec.listen,
+                port_last: spec.port_last,
+            }),
+        };
         to_keeper.write_all(&start.encode_framed()).unwrap();
         let from_keeper = keeper.stdout.take().unwrap();
         Start { keeper, spec, to_keeper: Some(to_keeper), from_keeper, dir }
@@ -227,8 +247,16 @@ impl Session {
 
     /// A server's connection to the keeper.
     pub async fn server(&self) -> Server {
-        let path = Path::new(&self.spec.runtime_dir).join("keeper.sock");
+        let path = Path::new(&self.spec.runtime_dir).join(SOCKET);
         let (reading, writing) = UnixStream::connect(path).await.unwrap().into_split();
+        Server { reader: MessageReader::new(reading), writer: MessageWriter::new(writing) }
+    }
+
+    /// The same for a keeper with mounts of its own.
+    pub async fn server_inside(&self) -> Server {
+        let dir = format!("/proc/{}/root{}", self.keeper.id(), self.spec.runtime_dir);
+        let stream = UnixStream::connect(Path::new(&dir).join(SOCKET)).await.unwrap();
+        let (reading, writing) = stream.into_split();
         Server { reader: MessageReader::new(reading), writer: MessageWriter::new(writing) }
     }
 
@@ -402,8 +430,8 @@ fn pids() -> impl Iterator<Item = u32> {
 
 /// Live processes with the session's mark.
 fn marked(spec: &SessionSpec) -> Vec<u32> {
-    let name = Path::new(&spec.runtime_dir).file_name().unwrap();
-    let mark = format!("AFTERGLOW_SESSION={}", name.display());
+    let mark = session_dir::mark(Path::new(&spec.runtime_dir));
+    let mark = format!("AFTERGLOW_SESSION={mark}");
     pids()
         .filter(|pid| {
             std::fs::read(format!("/proc/{pid}/environ"))

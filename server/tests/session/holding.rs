@@ -138,6 +138,7 @@ async fn the_death_of_a_held_keeper_leaves_nothing_behind() {
 async fn a_desktop_that_cannot_be_started_is_a_failed_start_after_go_too() {
     let desktop = vec!["no-such-desktop".into()];
     let mut start = prepared(Options { desktop, ..held() });
+    std::fs::create_dir(&start.spec.home_dir).unwrap();
     start.order(StartOrder::Go);
     let text = start.into_session().err().unwrap();
     assert!(text.contains("no-such-desktop"), "{text}");

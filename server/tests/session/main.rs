@@ -2,11 +2,14 @@
 //! link, and a DTU without a window.
 
 mod attaching;
+mod bad_input;
 mod dtu;
 mod ending;
+mod freezing;
 mod harness;
 mod holding;
-mod older;
+mod own_choice;
 mod services;
 mod showing;
 mod warm;
+mod workers;

@@ -5,6 +5,7 @@ use super::percentile;
 use super::watch::Seen;
 use crate::events::{Event, now_us};
 use crate::host::Host;
+use crate::session::IDENTITY;
 use anyhow::Result;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,8 +23,8 @@ pub struct Stages {
     connected_us: Option<u64>,
     /// It has asked that one for its session.
     inserted_us: Option<u64>,
-    /// That one has begun to make room for the session: its directory is
-    /// there.
+    /// That one has begun to make room for the session: its directory says
+    /// which it is.
     prepared_us: Option<u64>,
     /// The session's X server is ready.
     display_us: Option<u64>,
@@ -74,8 +75,8 @@ impl Stages {
         };
         // The newest session of the host is the one that was started.
         for directory in host.session_directories()? {
-            let made = std::fs::metadata(&directory).and_then(|file| file.created());
-            let made_us = made.ok().and_then(|at| after(monotonic_us(at)));
+            // Its X server may have waited since long before.
+            let made_us = written_us(&directory.join(IDENTITY)).and_then(after);
             if made_us > stages.prepared_us {
                 stages.prepared_us = made_us;
                 stages.display_us = written_us(&directory.join("display")).and_then(after);

@@ -4,7 +4,7 @@
 use super::{CARD, words};
 use crate::dtu::{self, DtuOptions};
 use crate::events::EventLog;
-use crate::process::Process;
+use crate::process::{Process, kill, processes_like};
 use crate::site::Site;
 use crate::{programs, wait};
 use anyhow::{Context, Result};
@@ -18,8 +18,10 @@ use std::time::{Duration, Instant};
 const HELP: &str = concat!(
     "  1  the card goes into the first desk unit      2  into the second (opens it)\n",
     "  r  the card is taken out                       i  and put in again\n",
-    "  k  kill the server process of the session      h  kill its whole host\n",
-    "  s  start again what was killed                 q  quit"
+    "  k  kill the server process of the session      w  kill what sends its pictures\n",
+    "  b  kill both                                   h  kill its whole host\n",
+    "  x  cut its host off: it stands still           s  start again what was killed or cut off\n",
+    "  q  quit                  in the window: Ctrl+Alt+Shift+P for the session panel"
 );
 
 /// How often the event logs are looked at.
@@ -103,6 +105,22 @@ impl Hands {
                 self.say(&format!("SIGKILL to the server process on {owner}"));
                 self.site.host(&owner)?.kill_server()
             }
+            'w' => {
+                let owner = self.owner()?;
+                self.kill_worker(&owner)
+            }
+            'b' => {
+                let owner = self.owner()?;
+                self.say(&format!("SIGKILL to the server process on {owner}"));
+                self.site.host(&owner)?.kill_server()?;
+                self.kill_worker(&owner)
+            }
+            'x' => {
+                let owner = self.owner()?;
+                let stopped = self.site.host(&owner)?.stall()?;
+                self.say(&format!("{owner} is cut off: {stopped} processes stand still"));
+                Ok(())
+            }
             'h' => {
                 let owner = self.owner()?;
                 let killed = self.site.host(&owner)?.kill()?;
@@ -124,8 +142,17 @@ impl Hands {
         self.desks[desk].set_card(true)
     }
 
+    fn kill_worker(&mut self, owner: &str) -> Result<()> {
+        for worker in processes_like(self.site.host(owner)?, "afterglow-session worker")? {
+            self.say(&format!("SIGKILL to process {worker} on {owner}, which sends the pictures"));
+            kill(worker)?;
+        }
+        Ok(())
+    }
+
     fn start_again(&mut self) -> Result<()> {
         for number in 0..self.site.hosts.len() {
+            self.site.hosts[number].go_on()?;
             if !self.site.hosts[number].server_runs()? {
                 self.site.hosts[number].start_server()?;
                 self.say(&format!("{} runs again", self.site.hosts[number].name()));

@@ -7,6 +7,7 @@ use super::{CARD, FONT};
 use crate::dtu::{Dtu, DtuOptions};
 use crate::events::EventLog;
 use crate::picture::Picture;
+use crate::process::processes_like;
 use crate::screen::Screen;
 use crate::site::Site;
 use crate::wait;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// How long the picture is watched after the server process was killed.
 const WATCH: Duration = Duration::from_millis(2500);
+/// What did not change for so long is drawn.
+const STILL: Duration = Duration::from_millis(250);
 /// Fewer nearly white pixels than this are not a panel's words.
 const LETTERS_PIXELS_MIN: usize = 100;
 
@@ -78,11 +81,14 @@ impl<'s> Story<'_, 's> {
         let second = second.insert(self.card_moves(first)?);
         let caption = format!("A desktop that runs on {owner}.");
         let film = Film::start(self.screen, second.window(), &caption)?;
+        self.worker_dies(second, &owner, &shell, &film)?;
         self.server_dies(second, &owner, &shell, &film)?;
-        self.host_dies(second, &owner, &film)?;
+        self.both_die(second, &owner, &shell, &film)?;
+        let heir = self.host_stalls(second, &owner, &film)?;
+        self.host_dies(second, &heir, &film)?;
         let bytes = film.finish(&self.record.directory().join("afterglow.gif"))?;
         self.step(&format!("the animated picture has {} kB", bytes / 1000));
-        self.host_returns(second, &owner)
+        self.host_returns(second, &heir)
     }
 
     /// Opens a desk unit with the card in it.
@@ -138,6 +144,84 @@ impl<'s> Story<'_, 's> {
         Ok(second)
     }
 
+    /// Types, and sees that the same shell answers that remembered the word.
+    fn same_shell(&self, desk: &Dtu<'_>, pid: &str, greeting: &str) -> Result<Picture> {
+        desk.type_line(&format!("clear; echo the lamp is $lamp, {greeting} process $$"))?;
+        desk.wait_shows(&format!("the lamp is lit, {greeting} process {pid}"))
+    }
+
+    /// The process that makes the pictures dies: its keeper starts another.
+    fn worker_dies(&mut self, desk: &Dtu<'_>, owner: &str, pid: &str, film: &Film) -> Result<()> {
+        let mark = desk.events.mark()?;
+        film.caption("kill -9 of the process that sends the pictures: another one goes on.");
+        self.step(&format!("SIGKILL to the session's worker on {owner}"));
+        self.kill_worker(owner)?;
+        desk.wait_first_frame(mark)?;
+        let picture = self.same_shell(desk, pid, "yet")?;
+        self.step("another worker shows the same programs");
+        self.keep("worker-killed", &picture)
+    }
+
+    fn kill_worker(&mut self, owner: &str) -> Result<()> {
+        let workers = processes_like(self.site.host(owner)?, "afterglow-session worker")?;
+        ensure!(workers.len() == 1, "{owner} has one worker, not {}", workers.len());
+        crate::process::kill(workers[0])
+    }
+
+    /// The worker and the server die together.
+    fn both_die(&mut self, desk: &Dtu<'_>, owner: &str, pid: &str, film: &Film) -> Result<()> {
+        let mark = desk.events.mark()?;
+        film.caption(&format!("kill -9 of both, the server process on {owner} and the pictures'."));
+        self.step(&format!("SIGKILL to the server process on {owner} and the worker together"));
+        self.site.host(owner)?.kill_server()?;
+        self.kill_worker(owner)?;
+        desk.wait_first_frame(mark)?;
+        let picture = self.same_shell(desk, pid, "even so")?;
+        desk.expect_none(mark, &["taken_over"])?;
+        self.step("the same programs again, under a caretaker's care");
+        self.keep("both-killed", &picture)?;
+        self.site.host(owner)?.start_server()?;
+        wait::until_true("its own server is in charge again", || {
+            let resumed = desk.events.after(mark)?;
+            Ok(resumed.iter().any(|e| e.name == "resumed" && e.text("server") == Some(owner)))
+        })?;
+        self.step(&format!("{owner}'s server is started again, and in charge again"));
+        Ok(())
+    }
+
+    /// The whole host stands still, as if it were cut off, and comes back:
+    /// there are two copies then, and the older one is frozen.
+    fn host_stalls(&mut self, desk: &Dtu<'_>, owner: &str, film: &Film) -> Result<String> {
+        let mark = desk.events.mark()?;
+        film.caption(&format!("{owner} is cut off: nothing of it can be heard any more."));
+        let stopped = self.site.host(owner)?.stall()?;
+        self.step(&format!("{owner} is cut off: {stopped} processes stand still"));
+        let taken = desk.events.wait_after(mark, "taken_over", |_| true)?;
+        let heir = taken.text("on").context("who took over")?.to_owned();
+        desk.wait_first_frame(mark)?;
+        desk.wait_shows(&format!("{heir}$ "))?;
+        self.step(&format!("{heir} has started the session's programs again"));
+        self.site.host(owner)?.go_on()?;
+        self.site.host(owner)?.wait_log("is frozen, until its user decides")?;
+        self.step(&format!("{owner} is back, and has frozen its older copy"));
+        film.caption(&format!("{owner} is back: its older copy is frozen, and listed."));
+        desk.hot_key(crate::keys::P)?;
+        desk.events.wait_after(mark, "sessions", |listed| listed.number("older") == Some(1))?;
+        // The list is drawn by the time that nothing changes any more.
+        let mut before = desk.picture()?;
+        let picture = wait::until("the list is at the window", wait::PATIENCE, || {
+            std::thread::sleep(STILL);
+            let now = desk.picture()?;
+            let still = now == before;
+            before = now;
+            Ok(still.then(|| before.clone()))
+        })?;
+        self.step("the session panel lists the earlier copy");
+        self.keep("older-copy", &picture)?;
+        desk.hot_key(crate::keys::P)?;
+        Ok(heir)
+    }
+
     fn server_dies(&mut self, desk: &Dtu<'_>, owner: &str, pid: &str, film: &Film) -> Result<()> {
         let mark = desk.events.mark()?;
         film.caption(&format!("kill -9 of the server process on {owner}: the picture goes on."));
@@ -147,11 +231,15 @@ impl<'s> Story<'_, 's> {
         wait::throughout("the picture goes on", WATCH, || desk.shows(&lamp))?;
         let resumed = desk.events.wait_after(mark, "resumed", |_| true)?;
         let caretaker = resumed.text("server").context("a caretaker")?.to_owned();
-        desk.type_line("clear; echo still $lamp, still process $$")?;
-        let picture = desk.wait_shows(&format!("still lit, still process {pid}"))?;
+        let picture = self.same_shell(desk, pid, "still")?;
         desk.expect_none(mark, &["attached", "detached", "taken_over"])?;
         self.step(&format!("same program, same process {pid}; {caretaker} is the caretaker"));
-        self.keep("server-killed", &picture)
+        self.keep("server-killed", &picture)?;
+        let mark = desk.events.mark()?;
+        self.site.host(owner)?.start_server()?;
+        desk.events.wait_after(mark, "resumed", |e| e.text("server") == Some(owner))?;
+        self.step(&format!("{owner}'s server is started again, and in charge again"));
+        Ok(())
     }
 
     fn host_dies(&mut self, desk: &Dtu<'_>, owner: &str, film: &Film) -> Result<()> {
