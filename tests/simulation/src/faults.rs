@@ -6,7 +6,8 @@ use crate::plan::{MS_US, SECOND_US};
 use crate::queue::{Due, Process, UserAct, WorldAct};
 use crate::stream::Acceptor;
 use crate::world::World;
-use afterglow_server::core::Event;
+use afterglow_server::core::{Event, StoreOperation};
+use afterglow_server::store::Wish;
 use std::net::Ipv4Addr;
 
 /// Faults that come at a moment; the others last as long as faults do.
@@ -95,6 +96,7 @@ impl World {
             }
             WorldAct::RogueFollows(rogue) => self.rogue_follows(rogue),
             WorldAct::Undrain(server) => self.drain(server, false),
+            WorldAct::DecideOlder => self.decide_older(),
             WorldAct::Calm => self.calm_down(),
         }
     }
@@ -409,5 +411,22 @@ impl World {
             self.start_worker(copy);
         }
         self.users_settle();
+        self.after(12 * SECOND_US, Due::World(WorldAct::DecideOlder));
+    }
+
+    /// Users look at their earlier copies: one goes on, one ends, one stays
+    /// as it is.
+    fn decide_older(&mut self) {
+        let older: Vec<_> = self.store.model.copies.keys().copied().collect();
+        for (session, epoch) in older {
+            let wish = match self.rng.below(3) {
+                0 => Wish::Continue,
+                1 => Wish::End,
+                _ => continue,
+            };
+            self.oracle.decided.insert((session, epoch), wish.clone());
+            let operation = StoreOperation::WishCopy { session, epoch, wish };
+            self.store.model.perform(&operation, self.now_us / MS_US);
+        }
     }
 }

@@ -94,6 +94,8 @@ pub enum WorldAct {
     StoreBack(usize),
     /// A desktop unit that keeps to no rule follows its redirect.
     RogueFollows(usize),
+    /// Users decide about their earlier copies.
+    DecideOlder,
     /// A drained server is taken back into service.
     Undrain(usize),
     /// Faults end, and what they broke is mended.
@@ -136,6 +138,8 @@ pub enum Due {
     KeeperStands { to: ServerLife, copy: usize },
     /// A server's word arrives at a session.
     KeeperHears { copy: usize, message: Box<ToKeeper> },
+    /// An earlier copy is to go on as this session.
+    KeeperBecomes { copy: usize, becomes: SessionId },
     /// A server looks at its host.
     Look(ServerLife),
     /// A session may draw.

@@ -29,6 +29,8 @@ pub struct Report {
     pub redirects: u64,
     /// How many attachments were made.
     pub attachments: u64,
+    /// How many copies were frozen, and how many of those went on.
+    pub older: (u64, u64),
 }
 
 impl Report {
@@ -87,6 +89,7 @@ pub fn run_plan(plan: Plan, without: Option<Guard>, print: bool) -> Report {
         take_overs: world.oracle.take_overs,
         redirects: world.oracle.redirects,
         attachments: world.oracle.attachments,
+        older: world.oracle.older,
     }
 }
 
@@ -112,6 +115,8 @@ pub struct Summary {
     pub redirects: u64,
     /// How many attachments were made.
     pub attachments: u64,
+    /// How many copies were frozen, and how many of those went on.
+    pub older: (u64, u64),
     /// How many things happened.
     pub events: u64,
 }
@@ -130,6 +135,8 @@ impl Summary {
         self.redirects += report.redirects;
         self.attachments += report.attachments;
         self.events += report.events;
+        self.older.0 += report.older.0;
+        self.older.1 += report.older.1;
         if report.violation.is_some() {
             self.failed += 1;
             if self.failures.len() < FAILURES_TOLD_MAX {
@@ -149,6 +156,8 @@ impl Summary {
         self.redirects += other.redirects;
         self.attachments += other.attachments;
         self.events += other.events;
+        self.older.0 += other.older.0;
+        self.older.1 += other.older.1;
         let room = FAILURES_TOLD_MAX.saturating_sub(self.failures.len());
         self.failures.extend(other.failures.into_iter().take(room));
     }

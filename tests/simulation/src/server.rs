@@ -351,7 +351,14 @@ impl World {
                 self.oracle.prepared.remove(&(server, session, epoch));
             }
             Action::Start(launch) => self.launch(life, launch),
-            Action::Adopt { .. } | Action::Answer { .. } => {}
+            Action::Adopt { session, epoch, becomes } => {
+                let here = |copy: &crate::session::Copy| copy.host == server && copy.alive;
+                let mut copies = self.copies.iter();
+                if let Some(copy) = copies.position(|copy| here(copy) && copy.is(session, epoch)) {
+                    self.after(200, Due::KeeperBecomes { copy, becomes });
+                }
+            }
+            Action::Answer { .. } => {}
             Action::TellKeeper { session, epoch, message } => {
                 let copy = self
                     .copies

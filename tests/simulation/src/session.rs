@@ -37,6 +37,8 @@ pub struct Copy {
     pub alive: bool,
     /// True while its worker runs.
     pub working: bool,
+    /// True while its programs stand still.
+    pub frozen: bool,
     /// Counts its workers.
     pub life: u32,
     /// When it came up.
@@ -80,7 +82,7 @@ impl Copy {
             shown_on: shown.map(|last| last.dtu),
             connection: self.last.map_or(0, |last| last.connection),
             services: Default::default(),
-            frozen: false,
+            frozen: self.frozen,
             trouble: String::new(),
         }
     }
@@ -148,6 +150,7 @@ impl World {
             port,
             alive: true,
             working: true,
+            frozen: false,
             life: 0,
             born_us: self.now_us,
             core: Core::new(about.clone(), clocks.clone(), None, None, now),
@@ -199,16 +202,51 @@ impl World {
 
     /// A server's word is at a session.
     pub fn keeper_hears(&mut self, copy: usize, message: ToKeeper) {
-        if !self.copies[copy].working {
-            return;
-        }
         let Ok(message) = ToKeeper::decode(message.encode()) else { return };
+        match &message {
+            ToKeeper::Freeze(_) => return self.freeze(copy),
+            ToKeeper::End(_) if self.copies[copy].frozen => return self.end_copy(copy, true),
+            _ if !self.copies[copy].working => return,
+            _ => {}
+        }
         if let ToKeeper::Detach(detach) = &message {
             self.note_removed(copy, detach.dtu, detach.insert);
         }
         self.trace.note(self.now_us, "to keeper", copy as u64, &message.encode());
         self.copies[copy].core.server_said(message);
         self.drive_copy(copy);
+    }
+
+    /// Its session was taken over elsewhere: nobody is shown this copy any
+    /// more, and its programs change nothing.
+    fn freeze(&mut self, copy: usize) {
+        let found = &mut self.copies[copy];
+        if !found.alive || found.frozen {
+            return;
+        }
+        let life = found.life;
+        (found.frozen, found.working, found.last) = (true, false, None);
+        self.trace.note(self.now_us, "frozen", copy as u64, &[]);
+        self.trace.say(self.now_us, || format!("copy {copy} is frozen"));
+        self.judge_frozen(copy);
+        self.reset_links(copy, life);
+        self.tell_keeper_status(copy);
+    }
+
+    /// An earlier copy goes on as a session of its own.
+    pub fn keeper_becomes(&mut self, copy: usize, becomes: SessionId) {
+        let found = &mut self.copies[copy];
+        if !found.alive || found.session == becomes {
+            return;
+        }
+        let was = (found.session, found.epoch);
+        (found.session, found.epoch, found.frozen) = (becomes, Epoch::FIRST, false);
+        (found.about.session, found.about.epoch) = (becomes, Epoch::FIRST);
+        (found.last, found.position, found.order, found.ticket) = (None, None, None, None);
+        self.trace.note(self.now_us, "goes on", copy as u64, &becomes.0);
+        self.trace.say(self.now_us, || format!("copy {copy} goes on as {becomes:?}"));
+        self.judge_goes_on(copy, was);
+        self.start_worker(copy);
     }
 
     /// A copy's clocks.
@@ -387,7 +425,8 @@ impl World {
 
     /// A keeper starts a worker again.
     pub fn start_worker(&mut self, copy: usize) {
-        if !self.copies[copy].alive || self.copies[copy].working {
+        let found = &self.copies[copy];
+        if !found.alive || found.working || found.frozen {
             return;
         }
         let now = self.copy_now(copy);

@@ -207,6 +207,7 @@ impl World {
             Due::LaunchFailed { by, session, epoch } => self.launch_failed(by, session, epoch),
             Due::KeeperStands { to, copy } => self.keeper_stands(to, copy),
             Due::KeeperHears { copy, message } => self.keeper_hears(copy, *message),
+            Due::KeeperBecomes { copy, becomes } => self.keeper_becomes(copy, becomes),
             Due::Look(life) => self.look(life),
             Due::Draw { copy, attachment } => self.draw(copy, attachment),
             Due::Typed { copy, attachment, seq } => self.typed(copy, attachment, seq),
@@ -270,9 +271,10 @@ impl World {
             Due::ProbeArrives(_, _, endpoint, ..) => {
                 self.copy_at(*endpoint).map_or(Process::World, Process::Copy)
             }
-            Due::KeeperHears { copy, .. } | Due::Draw { copy, .. } | Due::Typed { copy, .. } => {
-                Process::Copy(*copy)
-            }
+            Due::KeeperHears { copy, .. }
+            | Due::KeeperBecomes { copy, .. }
+            | Due::Draw { copy, .. }
+            | Due::Typed { copy, .. } => Process::Copy(*copy),
             Due::FrameShown { dtu, .. }
             | Due::Token { dtu, .. }
             | Due::ReadToken { dtu, .. }

@@ -22,6 +22,8 @@ fn assert_faults(summary: &Summary) {
         assert!(count >= LEAST, "{} came only {count} times", fault.word());
     }
     assert!(summary.take_overs >= LEAST, "{} take-overs", summary.take_overs);
+    let (frozen, went_on) = summary.older;
+    assert!(frozen >= LEAST && went_on >= LEAST / 4, "{frozen} frozen, {went_on} went on");
     assert!(summary.redirects >= LEAST, "{} redirects", summary.redirects);
 }
 

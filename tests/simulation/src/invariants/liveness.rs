@@ -82,12 +82,35 @@ impl World {
                     format!("desk{dtu} shows epoch {epoch} of {session:?}; {newest:?} runs")
                 });
             }
-            let row = self.store.session_of(&token_of(card)).map(|row| (row.id, row.epoch));
-            if row != Some((session, epoch)) {
+            let row = self.store.session(session).filter(|row| !row.ended);
+            let row = row.map(|row| (row.id, row.epoch, row.token.clone()));
+            if row != Some((session, epoch, token_of(card))) {
                 self.violated(9, || {
                     format!("desk{dtu} shows {session:?} epoch {epoch}; the store has {row:?}")
                 });
             }
+        }
+        for copy in 0..self.copies.len() {
+            self.judge_older(copy);
+        }
+    }
+
+    /// What was taken over is frozen and listed, and nothing else is.
+    fn judge_older(&mut self, copy: usize) {
+        let found = &self.copies[copy];
+        let (session, epoch, frozen) = (found.session, found.epoch, found.frozen);
+        if !found.alive || self.servers[found.host].core.is_none() {
+            return;
+        }
+        let older = self.store.session(session).is_some_and(|row| row.epoch > epoch);
+        let listed = self.store.model.copies.contains_key(&(session, epoch));
+        if older != frozen || older != listed {
+            self.violated(9, || {
+                format!(
+                    "copy {copy}, epoch {epoch} of {session:?}: older {older}, frozen {frozen}, \
+                     listed {listed}"
+                )
+            });
         }
     }
 }

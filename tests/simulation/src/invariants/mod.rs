@@ -19,6 +19,7 @@ mod tokens;
 use crate::queue::ServerLife;
 use crate::world::World;
 use afterglow_server::core::{Action, RequestId};
+use afterglow_server::store::Wish;
 use afterglow_wire::control::{Cause, RedirectPlan, ToDtu, ToServer};
 use afterglow_wire::display::ToSession;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId, Token};
@@ -77,6 +78,10 @@ pub struct Oracle {
     typing: Vec<copies::Typing>,
     /// The copies of which each (session, epoch) was launched.
     launched: BTreeMap<(SessionId, Epoch), usize>,
+    /// What users want of their earlier copies.
+    pub decided: BTreeMap<(SessionId, Epoch), Wish>,
+    /// How many copies were frozen, and how many went on.
+    pub older: (u64, u64),
     /// When workers were started again.
     pub workers: BTreeMap<usize, u64>,
     /// How many sessions were taken over.

@@ -7,7 +7,7 @@ use crate::plan::{MS_US, SECOND_US};
 use crate::queue::Process;
 use crate::world::World;
 use afterglow_server::core::Launch;
-use afterglow_server::store::SessionRow;
+use afterglow_server::store::{SessionRow, Wish};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::local::ToKeeper;
 
@@ -133,16 +133,45 @@ impl World {
         }
     }
 
-    /// A server says something to a session: nobody here asked for an end.
+    /// A server says something to a session: it ends only an earlier copy, and
+    /// only by its user's word.
     pub(super) fn judge_tells_keeper(
         &mut self,
         server: usize,
         (session, epoch): (SessionId, Epoch),
         message: &ToKeeper,
     ) {
-        if matches!(message, ToKeeper::End(_)) {
+        let wanted = self.oracle.decided.get(&(session, epoch)) == Some(&Wish::End);
+        if matches!(message, ToKeeper::End(_)) && !wanted {
             self.violated(5, || format!("s{server:02} ends epoch {epoch} of {session:?}"));
         }
+    }
+
+    /// A copy is frozen: one that was taken over.
+    pub fn judge_frozen(&mut self, copy: usize) {
+        self.oracle.older.0 += 1;
+        let (session, epoch) = (self.copies[copy].session, self.copies[copy].epoch);
+        let stored = self.store.session(session).map(|row| row.epoch);
+        if stored.is_none_or(|stored| stored <= epoch) {
+            self.violated(5, || {
+                format!("copy {copy}, epoch {epoch} of {session:?}, is frozen; it is {stored:?}")
+            });
+        }
+    }
+
+    /// A frozen copy goes on: by its user's word, and as what the store has.
+    pub fn judge_goes_on(&mut self, copy: usize, was: (SessionId, Epoch)) {
+        self.oracle.older.1 += 1;
+        let found = &self.copies[copy];
+        let row = self.store.session(found.session);
+        let stored = row.is_some_and(|row| row.token == found.token);
+        let wanted = self.oracle.decided.get(&was) == Some(&Wish::Continue);
+        if !wanted || !stored {
+            self.violated(5, || {
+                format!("copy {copy}, {was:?}, goes on: wanted {wanted}, stored {stored}")
+            });
+        }
+        self.judge_launched(copy);
     }
 
     /// A session is new on a server that takes leave.

@@ -292,13 +292,11 @@ impl World {
             ToDtu::Refused(refused) if asks && refused.insert == current => {
                 self.refused(desk, refused.code);
             }
-            ToDtu::SessionEnded(_) => {
-                if self.desks[desk].card.is_some() && self.desks[desk].asked.is_none() {
-                    // Somebody else's word about the screen: it asks anew.
-                    self.desks[desk].resume = None;
-                    self.desks[desk].turn += 1;
-                    self.soon(desk, 700);
-                }
+            // Somebody else's word about the screen: it asks anew.
+            ToDtu::SessionEnded(_) if self.desks[desk].card.is_some() && !asks => {
+                self.desks[desk].resume = None;
+                self.desks[desk].turn += 1;
+                self.soon(desk, 700);
             }
             ToDtu::Alive(alive) => {
                 if let Some(resume) = alive.resume.filter(|_| self.desks[desk].shown.is_some()) {
