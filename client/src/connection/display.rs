@@ -20,6 +20,10 @@ use afterglow_wire::input::InputEvent;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, FRAME_PARTS_MAX, FRAMES_UNACKNOWLEDGED_MAX};
 use std::collections::VecDeque;
 
+/// For how long after the picture stopped what is typed is still meant for it,
+/// though a panel came up; only the same copy of the session ever gets it.
+const TYPED_ON_MS: u64 = 2_000;
+
 /// A display link, from the permission to its loss.
 #[derive(Debug)]
 pub(super) struct DisplayLink {
@@ -376,6 +380,8 @@ impl Connection {
             _ if self.shows_another() => Seen::Panel,
             GapView::None if self.shown.is_some() => Seen::Picture,
             GapView::Grace { .. } => Seen::Picture,
+            // Whoever types does not stop in the instant a panel comes up.
+            GapView::Long { since_ms } if self.now_ms < since_ms + TYPED_ON_MS => Seen::Picture,
             GapView::None | GapView::Long { .. } => Seen::Panel,
         };
         if let Some(input) = self.input.push(event, seen) {

@@ -142,6 +142,22 @@ fn a_session_that_stays_silent_is_told_and_asked_for_less_and_less_often() {
 }
 
 #[test]
+fn what_is_typed_in_the_instant_a_panel_comes_up_still_reaches_the_same_copy() {
+    let mut dtu = Dtu::attached();
+    dtu.control_dies();
+    dtu.display_dies();
+    assert!(dtu.panel().is_some(), "nobody answers, and the user is told at once");
+    dtu.type_key(30, KeyAction::Press);
+    dtu.pass(600, false);
+    dtu.greet("host05");
+    dtu.control(attach(101, "mud", 1, Origin::Caretaken));
+    dtu.session_comes(Some(InputDone { attachment: 1, seq: 0 }));
+    let sent = dtu.sent_display();
+    let typed = |message: &ToSession| matches!(message, ToSession::Input(input) if input.events[..] == [key(30, KeyAction::Press)]);
+    assert!(sent.iter().any(typed), "{sent:?}");
+}
+
+#[test]
 fn a_session_that_never_answers_its_link_is_given_up_in_time() {
     let mut dtu = Dtu::attached();
     dtu.display_dies();
