@@ -58,6 +58,7 @@ fn report() -> TopologyReport {
         memory_mib: u32::MAX,
         flags: u32::MAX,
         control_port: u16::MAX,
+        homes: None,
         interfaces: (0..96).map(interface).collect(),
     };
     TopologyReport {

@@ -102,6 +102,10 @@ pub struct HostMessage {
     pub memory_mib: u32,
     /// `version`: of its software.
     pub version: String,
+    /// `home`: the first bytes of the SHA-256 of what it wrote into its home
+    /// root, by which others see whether they share that. Without the key it
+    /// does not tell.
+    pub home: Option<[u8; 8]>,
     /// `part`: which part of how many this is, from 1; (1, 1) if it is whole.
     pub part: (u8, u8),
     /// `interface ip mask bcast`, once for each.
@@ -342,6 +346,9 @@ impl HostMessage {
             self.part.0,
             self.part.1,
         );
+        if let Some(home) = &self.home {
+            let _ = write!(text, " home={}", hex(home));
+        }
         for interface in &self.interfaces {
             let _ = write!(
                 text,
@@ -394,6 +401,10 @@ impl HostMessage {
                 Some(text) => text.parse().map_err(|_| GroupMessageError::Field("memory"))?,
             },
             version: fields.short("version")?,
+            home: match fields.optional("home")? {
+                None => None,
+                Some(text) => Some(unhex(text).ok_or(GroupMessageError::Field("home"))?),
+            },
             part: part.ok_or(GroupMessageError::Field("part"))?,
             interfaces,
         })

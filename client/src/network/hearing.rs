@@ -164,6 +164,7 @@ mod tests {
             load_percent: 0,
             sessions: 0,
             version: "0".into(),
+            home: None,
             part: (1, 1),
             interfaces: interfaces.iter().map(interface).collect(),
         }

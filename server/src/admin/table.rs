@@ -32,10 +32,19 @@ pub fn table(report: &TopologyReport, addresses: Addresses) -> String {
         lines.extend(own.map(|line| format!("  {line}")));
     }
     lines.extend(aligned(&untrusted));
+    lines.extend(report.hosts.iter().filter_map(homes_line));
     if !report.store.is_empty() {
         lines.push(format!("Store {}", report.store.escape_debug()));
     }
     lines.iter().flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What is to be done about a host's home folders, if they are known to be
+/// others than those of the server that reports.
+fn homes_line(host: &HostReport) -> Option<String> {
+    let homes = host.homes.as_ref().filter(|homes| homes.shared == Some(false))?;
+    let (name, why) = (name(&host.name), homes.text.escape_debug());
+    Some(format!("Homes of {name} are not shared: {why}"))
 }
 
 /// One cell of a line.
@@ -205,6 +214,7 @@ pub(super) mod tests {
             flags: 4,
             control_port: 7010,
             interfaces: Vec::new(),
+            homes: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::auth::LinkId;
 use crate::group::Present;
+use crate::group::homes::KnownHomes;
 use crate::store::{CopyRow, SessionRow, UserRow};
 use afterglow_wire::control::ToServer;
 use afterglow_wire::ids::{DtuId, Epoch, ServerName, SessionId};
@@ -90,6 +91,8 @@ pub enum Event {
     Address(Ipv4Addr),
     /// Where the listed servers are now.
     Peers(Vec<SocketAddrV4>),
+    /// What is known of the home folders, ours and the others', is new.
+    Homes(KnownHomes),
     /// An administrator takes the server out of service, or back into it.
     Drain(bool),
     /// An administrator wants something of a session on this host; answered

@@ -260,7 +260,11 @@ impl ServerCore {
     fn notice_words(&self, copy: CopyId, notice: &Notice) -> String {
         let resumed = self.services_told.get(&copy).cloned().unwrap_or_default();
         let (me, wall_ms) = (self.me(), self.now.wall_ms);
-        notice.words(Around { me, wall_ms, resumed: &resumed, home_is_shared: true })
+        let home_is_shared = match notice {
+            Notice::Restarted(row) => self.group.homes_shared(&row.owner) != Some(false),
+            _ => true,
+        };
+        notice.words(Around { me, wall_ms, resumed: &resumed, home_is_shared })
     }
 
     /// The copy that a link was attached to.

@@ -223,6 +223,7 @@ impl ServerCore {
             }
             Event::Address(address) => self.moved_to(address),
             Event::Peers(peers) => self.group.set_peers(peers),
+            Event::Homes(homes) => self.group.set_homes(homes),
             Event::Drain(on) => self.drain(on),
             Event::Order { order, answer } => self.order(order, answer),
             Event::Tick => {}

@@ -10,10 +10,12 @@
 //! | [`ask`], [`question`] | who is asked for a token's session |
 //! | [`load`] | where a new session goes |
 //! | [`rate`] | how often something is answered or reported |
+//! | [`homes`] | whether the home folders are shared with the others |
 //! | [`report`] | the group as data for people |
 
 pub mod ask;
 pub mod hear;
+pub mod homes;
 pub mod load;
 pub mod offsets;
 pub mod question;
@@ -25,17 +27,19 @@ pub mod topology;
 
 use crate::config::Network;
 use afterglow_wire::control::Server;
-use afterglow_wire::group::Interface;
+use afterglow_wire::group::{HostMessage, Interface};
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::ServerName;
 use afterglow_wire::limits::{INTERFACES_MAX, SERVERS_MAX};
 use afterglow_wire::trust::MessageKey;
 pub use ask::{Ask, Whose};
 use hear::{SERVER_Q_LIMITS, TOKEN_Q_LIMITS};
+use homes::{KnownHomes, Sharing, Teller};
 pub use question::QUESTION_MS;
 use question::{Answers, Questions};
 use rate::{Rate, Sources};
 use reach::Place;
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use topology::Topology;
 
@@ -125,6 +129,7 @@ pub struct GroupManager {
     config: GroupConfig,
     present: Present,
     draining: bool,
+    homes: KnownHomes,
     topology: Topology,
     questions: Questions,
     /// The number of our last host message.
@@ -151,6 +156,7 @@ impl GroupManager {
             config,
             present: Present::default(),
             draining: false,
+            homes: KnownHomes::default(),
             questions: Questions::default(),
             seq: 0,
             next_host_ms: 0,
@@ -203,6 +209,38 @@ impl GroupManager {
         if self.draining != draining {
             self.draining = draining;
             self.next_host_ms = 0;
+        }
+    }
+
+    /// Tells what is known of the home folders. What we wrote into ours is
+    /// announced with the next [`GroupManager::tick`], which is then due at
+    /// once.
+    pub fn set_homes(&mut self, homes: KnownHomes) {
+        if self.homes.own != homes.own {
+            self.next_host_ms = 0;
+        }
+        self.homes = homes;
+    }
+
+    /// All servers that are known, and what those say of their home folders
+    /// that are up.
+    pub fn tellers(&self) -> (BTreeSet<ServerName>, Vec<Teller>) {
+        let known = self.topology.hosts().map(|host| host.message.host.clone()).collect();
+        let teller = |host: &topology::Host| {
+            let HostMessage { host: name, boot, home: mark, .. } = &host.message;
+            Teller { name: name.clone(), boot: *boot, mark: *mark }
+        };
+        (known, self.topology.up().map(teller).collect())
+    }
+
+    /// True if a server's home folders are ours, too, false if they are not:
+    /// then a session that is taken over from there finds none of its user's
+    /// files. `None` if that is not known.
+    pub fn homes_shared(&self, server: &ServerName) -> Option<bool> {
+        match self.homes.others.get(server)? {
+            Sharing::Shared => Some(true),
+            Sharing::NotShared(_) => Some(false),
+            Sharing::Unknown(_) => None,
         }
     }
 

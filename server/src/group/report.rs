@@ -1,9 +1,11 @@
 //! The group as one server sees it, as data for people and programs: what
 //! `afterglowctl topology` shows (patent, Table A).
 
+use super::homes::Sharing;
 use super::topology::{HeardInterface, Host};
 use super::{GroupManager, speak};
 use afterglow_wire::group::{HostMessage, Interface, flags};
+use afterglow_wire::ids::ServerName;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -62,6 +64,20 @@ pub struct HostReport {
     pub control_port: u16,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceReport>,
+    /// Whether its home folders are those of the server that reports; of
+    /// itself it says nothing.
+    #[serde(default)]
+    pub homes: Option<HomesReport>,
+}
+
+/// Whether two servers have the same home folders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomesReport {
+    /// True if it is proven that they have, false that they have not; nothing
+    /// if neither is.
+    pub shared: Option<bool>,
+    /// Why it is not proven that they have; else empty.
+    pub text: String,
 }
 
 /// An interface of a server.
@@ -98,7 +114,10 @@ pub struct UntrustedReport {
 impl GroupManager {
     /// The group as we see it now.
     pub fn report(&self, now_ms: u64) -> TopologyReport {
-        let others = self.topology.hosts().map(|host| other(host, now_ms));
+        let others = self.topology.hosts().map(|host| {
+            let homes = Some(self.homes_report(&host.message.host));
+            HostReport { homes, ..other(host, now_ms) }
+        });
         let untrusted = self.topology.untrusted_hosts().map(|host| UntrustedReport {
             name: host.host.to_string(),
             from: host.address,
@@ -110,6 +129,16 @@ impl GroupManager {
             store: String::new(),
             untrusted: untrusted.collect(),
         }
+    }
+
+    fn homes_report(&self, server: &ServerName) -> HomesReport {
+        let (shared, text) = match self.homes.others.get(server) {
+            None => (None, "nobody has looked yet"),
+            Some(Sharing::Shared) => (Some(true), ""),
+            Some(Sharing::NotShared(text)) => (Some(false), text.as_str()),
+            Some(Sharing::Unknown(text)) => (None, text.as_str()),
+        };
+        HomesReport { shared, text: text.to_owned() }
     }
 
     fn own_report(&self, now_ms: u64) -> HostReport {
@@ -160,6 +189,7 @@ fn host(
         flags: message.flags,
         control_port: message.port,
         interfaces,
+        homes: None,
     }
 }
 

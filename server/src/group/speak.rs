@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// The most interfaces in one host message, so that it fits a datagram.
-const INTERFACES_PER_PART: usize = 12;
+const INTERFACES_PER_PART: usize = 11;
 
 /// Where a datagram goes, and for multicast through which interface.
 pub(super) type To = (SocketAddrV4, Option<Ipv4Addr>);
@@ -102,6 +102,7 @@ impl GroupManager {
             sessions: self.present.sessions,
             memory_mib: self.present.memory_mib,
             version: env!("CARGO_PKG_VERSION").into(),
+            home: self.homes.own,
             part,
             interfaces,
         }

@@ -8,9 +8,11 @@ use super::group_socket::GroupSocket;
 use super::peers::Peers;
 use super::{Shared, close, dtu_link::ToLink, host, keepers, lock, probe, start, stored};
 use crate::core::{Action, Event, Level, LinkClose, ServerCore};
+use crate::group::homes::Teller;
 use crate::group::report::TopologyReport;
 use crate::session::table::LocalSession;
-use std::collections::VecDeque;
+use afterglow_wire::ids::ServerName;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -22,13 +24,24 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(30);
 /// The longest datagram that is read; a group message is shorter.
 const DATAGRAM_BYTES_MAX: usize = 2048;
 
-/// What an administrator wants to know.
+/// What others want to know of the core.
 #[derive(Debug)]
 pub enum Query {
     /// The servers that were heard.
     Topology(oneshot::Sender<TopologyReport>),
     /// The sessions on this host.
     Sessions(oneshot::Sender<Vec<LocalSession>>),
+    /// What the other servers tell of their home folders.
+    Homes(oneshot::Sender<HeardHomes>),
+}
+
+/// What the other servers tell of their home folders.
+#[derive(Debug)]
+pub struct HeardHomes {
+    /// All servers that are known, up or not.
+    pub known: BTreeSet<ServerName>,
+    /// What those say that are up.
+    pub up: Vec<Teller>,
 }
 
 /// What comes to the core.
@@ -101,6 +114,10 @@ fn answer(core: &ServerCore, query: Query, now_ms: u64) {
     match query {
         Query::Sessions(to) => {
             let _ = to.send(core.table().all().cloned().collect());
+        }
+        Query::Homes(to) => {
+            let (known, up) = core.group().tellers();
+            let _ = to.send(HeardHomes { known, up });
         }
         // Whoever asked may have gone meanwhile.
         Query::Topology(to) => {

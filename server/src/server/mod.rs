@@ -15,6 +15,7 @@
 //! | [`warm`] | X servers that wait for a session |
 //! | [`stored`] | the core's questions to the store |
 //! | [`administer`] | what administrators ask |
+//! | [`homes`] | the proof that home folders are shared |
 //! | [`probe`] | a session whose server is silent |
 //! | [`clock`], [`host`], [`close`], [`complaints`] | what these share |
 
@@ -27,6 +28,7 @@ pub mod directories;
 pub mod driver;
 pub mod dtu_link;
 pub mod group_socket;
+pub mod homes;
 pub mod host;
 pub mod keeper_process;
 pub mod keepers;
@@ -176,6 +178,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         peers,
         tokio::spawn(keepers::keep_finding(shared.clone())),
         tokio::spawn(warm::keep_waiting(shared.clone())),
+        tokio::spawn(homes::keep(shared.clone())),
         tokio::spawn(control::run(shared.clone(), endpoint.clone())),
     ];
     say_ready(&shared)?;

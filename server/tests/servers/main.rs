@@ -50,7 +50,8 @@ tests! {
         a_session_is_moved_and_its_dtu_follows_it
         a_move_without_force_is_the_users_to_agree_to
         a_drain_waits_for_who_is_there_and_says_for_whom
-        users_are_made_changed_bound_and_removed;
+        users_are_made_changed_bound_and_removed
+        servers_prove_that_they_share_homes_and_tell_if_they_do_not;
     one_server:
         a_new_session_is_attached_removed_and_found_again
         a_restarted_server_finds_its_sessions

@@ -4,6 +4,7 @@ use crate::admin::{ctl, said};
 use crate::dtu::{Dtu, insert};
 use crate::servers::{Group, Server};
 use afterglow_server::admin::sessions::{SessionsReport, UserInfo};
+use afterglow_server::group::report::TopologyReport;
 use afterglow_wire::control::{Attach, RedirectPlan, ToDtu};
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -115,4 +116,38 @@ pub async fn users_are_made_changed_bound_and_removed() {
     assert!(String::from_utf8_lossy(&bad.stderr).contains("not a valid size"));
     said(&group, "mud", &["users", "remove", "ada"]).await;
     assert_eq!(said(&group, "mud", &["users", "list"]).await, "");
+}
+
+/// What a server sees of the other's home folders.
+async fn homes(group: &Group, of: &str) -> Option<bool> {
+    let json = said(group, "mud", &["topology", "--json"]).await;
+    let report: TopologyReport = serde_json::from_str(&json).expect("JSON");
+    let host = report.hosts.iter().find(|host| host.name == of)?;
+    host.homes.as_ref()?.shared
+}
+
+async fn homes_become(group: &Group, of: &str, shared: bool) {
+    while homes(group, of).await != Some(shared) {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}
+
+pub async fn servers_prove_that_they_share_homes_and_tell_if_they_do_not() {
+    let group = Group::new();
+    std::fs::create_dir_all(group.path().join("homes")).expect("made");
+    let mut servers = group.start(&["mud", "host05"], "").await;
+    homes_become(&group, "host05", true).await;
+    let table = said(&group, "mud", &["topology"]).await;
+    assert!(!table.contains("not shared"), "{table}");
+    // The other one's folder is now its own.
+    servers[1].kill().await;
+    std::fs::create_dir_all(group.path().join("elsewhere")).expect("made");
+    let path = group.path().join("host05/afterglow.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    std::fs::write(&path, text.replace("../homes", "../elsewhere")).expect("written");
+    servers[1].start().await;
+    homes_become(&group, "host05", false).await;
+    let table = said(&group, "mud", &["topology"]).await;
+    assert!(table.contains("Homes of host05 are not shared: "), "{table}");
+    assert!(servers[0].log().contains("home_root is not shared with host05"));
 }

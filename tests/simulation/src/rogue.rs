@@ -76,6 +76,7 @@ impl World {
             sessions: 0,
             memory_mib: 0,
             version: "0.1.0".into(),
+            home: None,
             part: (1, 1),
             interfaces: Vec::new(),
         })

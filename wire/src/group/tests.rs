@@ -28,6 +28,7 @@ fn mud() -> HostMessage {
         sessions: 3,
         memory_mib: 2048,
         version: "0.1.0".into(),
+        home: None,
         part: (1, 1),
         interfaces: vec![
             interface("hme0", 0x8190_7f05, 0xffff_ff00, 0x8190_7fff),
@@ -100,6 +101,20 @@ fn a_message_without_memory_says_that_it_is_not_known() {
         let text = mud().pairs().replace("memory=2048", wrong);
         let error = GroupMessage::parse(text.as_bytes(), None).expect_err(wrong);
         assert_eq!(error, GroupMessageError::Field("memory"));
+    }
+}
+
+#[test]
+fn what_a_server_wrote_into_its_home_root_is_told_or_not() {
+    let text = HostMessage { home: Some(*b"01234567"), ..mud() }.pairs();
+    assert!(text.contains(" part=1/1 home=3031323334353637 interface=hme0"), "{text}");
+    let received = GroupMessage::parse(text.as_bytes(), None).expect("parses");
+    let GroupMessage::Host(host) = received.message else { panic!("a host message") };
+    assert_eq!(host.home, Some(*b"01234567"));
+    for wrong in ["home=", "home=30313233343536", "home=x031323334353637", "home=1 home=1"] {
+        let text = text.replace("home=3031323334353637", wrong);
+        let error = GroupMessage::parse(text.as_bytes(), None).expect_err(wrong);
+        assert_eq!(error, GroupMessageError::Field("home"));
     }
 }
 

@@ -26,9 +26,9 @@ fn host() -> impl Strategy<Value = HostMessage> {
     let clock = (0..u64::MAX / 1000, any::<u64>(), any::<u64>());
     let machine = any::<[u32; 6]>();
     let part = (1u8..=9, 0u8..=9).prop_map(|(part, more)| (part, part + more));
-    let rest = (any::<u16>(), "[0-9.a-z-]{1,32}", part);
-    (server_name(), ip(), clock, machine, rest, vec(interface(), 0..=12)).prop_map(
-        |(host, addr, (time_ms, boot, seq), machine, (port, version, part), interfaces)| {
+    let rest = (any::<u16>(), "[0-9.a-z-]{1,32}", part, option::of(any::<[u8; 8]>()));
+    (server_name(), ip(), clock, machine, rest, vec(interface(), 0..=11)).prop_map(
+        |(host, addr, (time_ms, boot, seq), machine, (port, version, part, home), interfaces)| {
             let [flags, cpus, clock_mhz, load_percent, sessions, memory_mib] = machine;
             HostMessage {
                 host,
@@ -44,6 +44,7 @@ fn host() -> impl Strategy<Value = HostMessage> {
                 sessions,
                 memory_mib,
                 version,
+                home,
                 part,
                 interfaces,
             }
