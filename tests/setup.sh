@@ -4,8 +4,8 @@
 #
 # It installs what is missing and nothing else, never removes or replaces a
 # package, and starts no service. When nothing is missing it calls no apt at
-# all. The tests' card reader is never installed: where it is not on the
-# machine already, its packages are unpacked under target/.
+# all. The tests' card reader and PostgreSQL are never installed: where they are
+# not on the machine already, their packages are unpacked under target/.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -25,6 +25,10 @@ network_packages="iproute2 util-linux"
 # A reader in software listens on every address, and a person's own pcscd is
 # not ours to touch: the test runs private copies in namespaces of its own.
 reader_packages="pcscd vsmartcard-vpcd"
+# The tests start a PostgreSQL of their own; an installed one is left alone.
+store_packages="postgresql"
+# systemd-analyze checks the server's unit; no systemd is started.
+unit_packages="systemd"
 
 check_tools() {
     command -v cc >/dev/null 2>&1 ||
@@ -91,30 +95,28 @@ apt-get install --no-install-recommends --no-remove $*"
         stop "these packages could not be installed (see above): $*"
 }
 
-# The reader's packages, with what they need, unpacked where the test looks.
-unpack_reader() {
-    reader=$target/reader
+# Packages with what they need, unpacked under target/NAME where the tests look:
+# unpack NAME PACKAGES...
+unpack() {
+    dir=$target/$1
+    shift
+    missing=$(missing_of "$@")
+    [ -n "$missing" ] && [ ! -e "$dir/complete" ] || return 0
+    say "Unpacking for the tests, under $dir alone: $missing"
+    rm -rf "$dir"
+    mkdir -p "$dir/packages"
     # shellcheck disable=SC2086
-    missing=$(missing_of $reader_packages)
-    [ -n "$missing" ] && [ ! -e "$reader/complete" ] || return 0
-    say "Unpacking for the card reader test, under target/ alone: $missing"
-    rm -rf "$reader"
-    mkdir -p "$reader/packages"
-    # shellcheck disable=SC2086
-    list_reader() {
-        apt-get install --print-uris -qq --no-install-recommends $missing 2>/dev/null |
-            awk '{ sub(/_.*/, "", $2); print $2 }'
-    }
-    names=$(list_reader)
+    names=$(apt-get install --print-uris -qq --no-install-recommends $missing 2>/dev/null |
+        awk '{ sub(/_.*/, "", $2); print $2 }')
     [ -n "$names" ] || stop "the packages $missing cannot be had from this machine's apt sources."
     # shellcheck disable=SC2086
-    (cd "$reader/packages" && apt-get download -q $names >&2) ||
+    (cd "$dir/packages" && apt-get download -q $names >&2) ||
         stop "the packages $missing could not be downloaded (see above)."
-    for package in "$reader"/packages/*.deb; do
-        dpkg-deb -x "$package" "$reader"
+    for package in "$dir"/packages/*.deb; do
+        dpkg-deb -x "$package" "$dir"
     done
-    rm -rf "$reader/packages"
-    touch "$reader/complete"
+    rm -rf "$dir/packages"
+    touch "$dir/complete"
 }
 
 # The lists above are split into words on purpose.
@@ -131,8 +133,10 @@ case "${1:-}" in
     test)
         check_tools
         check_lint_tools
-        install_missing $build_packages $session_packages $window_packages $network_packages
-        unpack_reader
+        install_missing $build_packages $session_packages $window_packages $network_packages \
+            $unit_packages
+        unpack reader $reader_packages
+        unpack postgres $store_packages
         ;;
     *) stop "usage: setup.sh demo|test|bench" ;;
 esac

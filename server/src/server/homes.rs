@@ -73,7 +73,7 @@ impl Keeper {
         }
         let (proofs, nonce) = (self.proofs.clone(), clock::random::<32>());
         let written = self.hand.does(move || proofs.write(&nonce)).await;
-        let written = written.unwrap_or_else(|hangs| Err(hangs));
+        let written = written.unwrap_or_else(Err);
         self.own = written.as_ref().ok().copied();
         let again_ms = if self.own.is_some() { WRITE_EVERY_MS } else { WRITE_AGAIN_MS };
         self.write_at_ms = now_ms.saturating_add(again_ms);

@@ -101,9 +101,8 @@ fn operation(sequence: u8) -> impl Strategy<Value = StoreOperation> {
         (id, (1..4_u64).prop_map(Epoch))
     };
     let tokens = || (0..TOKENS).prop_map(move |number| token(sequence, number));
-    let wish = move || {
-        prop_oneof![Just(Wish::End), owners().prop_map(Wish::Move), Just(Wish::Continue)]
-    };
+    let wish =
+        move || prop_oneof![Just(Wish::End), owners().prop_map(Wish::Move), Just(Wish::Continue)];
     let written = || (copy(), owners());
     prop_oneof![
         8 => (new(sequence), any::<bool>()).prop_map(|(row, only)| {
