@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+/// A server for which an X server waits.
+const WAITING: &str = "desktop = [\"stay\"]\nwarm_x_servers = 1";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
@@ -146,7 +148,7 @@ fn waiting(server: &Server) -> Option<PathBuf> {
 
 pub async fn a_session_takes_the_x_server_that_waits() {
     let group = Group::new();
-    let servers = group.start(&["mud"], "").await;
+    let servers = group.start(&["mud"], WAITING).await;
     let first = wait_for("an X server", || waiting(&servers[0])).await;
     let said = "with an X server that waited";
     // It is noted before it has said that it is ready; so the first may miss
@@ -169,7 +171,7 @@ pub async fn a_session_takes_the_x_server_that_waits() {
 
 pub async fn an_x_server_that_waited_ends_with_its_server() {
     let group = Group::new();
-    let mut servers = group.start(&["mud"], "").await;
+    let mut servers = group.start(&["mud"], WAITING).await;
     let waited = wait_for("an X server", || waiting(&servers[0])).await;
     let (_, keeper) = noted::read(&waited).remove(0);
     servers[0].signal(Signal::KILL).await;
