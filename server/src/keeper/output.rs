@@ -10,16 +10,22 @@ const FILE_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of its end.
 const TAIL_BYTES_MAX: usize = 1024;
 
+/// How the lines of `dbus-daemon` begin.
+const BUS_PREFIXES: [&str; 2] = ["dbus-daemon[", "[session uid="];
+
 /// The end of what a program printed.
 #[derive(Debug, Clone, Default)]
 pub struct Tail(Arc<Mutex<Vec<u8>>>);
 
 impl Tail {
-    /// The last line that says something.
+    /// The last line that says something, and is not of the D-Bus daemon that
+    /// the program was given.
     pub fn last_line(&self) -> Option<String> {
         let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let text = String::from_utf8_lossy(&bytes);
-        let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
+        let of_bus = |line: &str| BUS_PREFIXES.iter().any(|prefix| line.starts_with(prefix));
+        let says = |line: &&str| !line.is_empty() && !of_bus(line);
+        let line = text.lines().rev().map(str::trim).find(says)?;
         Some(line.chars().filter(|c| !c.is_control()).collect())
     }
 
@@ -78,6 +84,8 @@ mod tests {
         assert_eq!(tail.last_line(), None);
         tail.push(&[b'x'; 5000]);
         tail.push(b"\ncannot open \x1b[1mfoo\n\n");
+        assert_eq!(tail.last_line().as_deref(), Some("cannot open [1mfoo"));
+        tail.push(b"[session uid=0 pid=7] Failed to set fd limit\n");
         assert_eq!(tail.last_line().as_deref(), Some("cannot open [1mfoo"));
         assert!(tail.0.lock().unwrap().len() <= TAIL_BYTES_MAX);
     }
