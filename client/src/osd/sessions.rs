@@ -17,6 +17,8 @@ const WIDTH: f32 = 560.0;
 pub struct Choice {
     /// The row that is chosen.
     row: usize,
+    /// The copy in that row, which the choice follows when the list changes.
+    copy: Option<(SessionId, Epoch)>,
     /// A new name that is being typed.
     name: Option<String>,
     /// True if "End" was pressed once.
@@ -34,8 +36,9 @@ pub fn show(
     if fresh {
         *choice = Choice::default();
     }
-    choice.row = choice.row.min(panel.sessions.len().saturating_sub(1));
+    choice.follow(&panel.sessions);
     keys(context, panel, choice, asks);
+    choice.hold(&panel.sessions);
     let screen = context.content_rect();
     let width = WIDTH.min(screen.width() - 32.0).max(120.0);
     egui::Area::new(egui::Id::unique("sessions"))
@@ -57,6 +60,25 @@ pub fn show(
                 });
             });
         });
+    choice.hold(&panel.sessions);
+}
+
+impl Choice {
+    /// Stays with its copy; what was begun with one that left the list is
+    /// given up, and never done to another.
+    fn follow(&mut self, sessions: &[SessionEntry]) {
+        let place = |copy| sessions.iter().position(|one| (one.session, one.epoch) == copy);
+        match self.copy.and_then(place) {
+            Some(row) => self.row = row,
+            None => (self.name, self.ending) = (None, false),
+        }
+        self.row = self.row.min(sessions.len().saturating_sub(1));
+    }
+
+    /// Notes which copy the row is.
+    fn hold(&mut self, sessions: &[SessionEntry]) {
+        self.copy = sessions.get(self.row).map(|one| (one.session, one.epoch));
+    }
 }
 
 /// Arrows choose, Enter switches, Escape closes.
@@ -259,4 +281,31 @@ fn button(ui: &mut Ui, label: &str, primary: bool) -> bool {
     };
     let label = RichText::new(label).font(FontId::proportional(14.0)).color(text);
     ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8))).clicked()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u8) -> SessionEntry {
+        SessionEntry {
+            session: SessionId([number; 16]),
+            epoch: Epoch(1),
+            name: String::new(),
+            server: "mud".parse().expect("a name"),
+            state: SessionState::Running,
+            age_ms: 0,
+            services: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_begun_with_a_session_is_never_done_to_another() {
+        let mut choice = Choice { row: 1, ending: true, ..Choice::default() };
+        choice.hold(&[entry(1), entry(2)]);
+        choice.follow(&[entry(2), entry(1)]);
+        assert_eq!((choice.row, choice.ending), (0, true));
+        choice.follow(&[entry(1)]);
+        assert_eq!((choice.row, choice.ending), (0, false));
+    }
 }
