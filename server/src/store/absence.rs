@@ -2,9 +2,8 @@
 
 use super::Store;
 use crate::config::StoreLocation;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
 
 /// How often a store that is away is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1_000);
@@ -31,7 +30,6 @@ pub(super) enum Access {
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     state: Mutex<Option<State>>,
-    left: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -65,7 +63,6 @@ impl Presence {
                 let absence = Absence { since_ms: wall_ms(), why };
                 let for_writes = access == Access::Write;
                 *state = Some(State { absence, began: Instant::now(), for_writes });
-                self.left.notify_one();
             }
         }
     }
@@ -90,19 +87,14 @@ impl Presence {
 /// Looks for a store that is away, so that its return is known before anybody
 /// needs it. Ends with the store.
 pub(super) async fn look_for(store: Weak<super::Inner>) {
-    loop {
-        let Some(inner) = store.upgrade() else { return };
-        let away = inner.presence.absence().is_some();
-        if away {
+    while let Some(inner) = store.upgrade() {
+        if inner.presence.absence().is_some() {
             // What comes of it is noted where it happens.
             let _ = Store { inner }.try_out(wall_ms()).await;
-            tokio::time::sleep(LOOK_EVERY).await;
         } else {
-            // Looked after now and then, so as to end with the store.
-            let left = inner.presence.left.clone();
             drop(inner);
-            let _ = tokio::time::timeout(LOOK_EVERY, left.notified()).await;
         }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -149,15 +149,20 @@ impl Fault {
                 // an operator's doing and read-only, in PostgreSQL's; two
                 // servers that make the same thing at once, in both.
                 is_state(&code, &["08", "53", "55", "57", "25", "40", "23", "42P07", "42710"])
-                    || code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+                    || is_busy(&code)
             }),
             Fault::Database(_) => false,
         }
     }
 }
 
+/// True if it is SQLite's number for busy or locked, in its lowest byte. Its
+/// numbers have four digits at most.
+fn is_busy(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6))
+}
+
 /// True if an SQLSTATE, which has five characters, begins with one of these.
-/// SQLite's numbers are shorter.
 fn is_state(code: &str, beginnings: &[&str]) -> bool {
     code.len() == 5 && beginnings.iter().any(|beginning| code.starts_with(beginning))
 }
