@@ -150,6 +150,7 @@ impl Postgres {
             "shared_buffers=16MB".into(),
             "max_connections=80".into(),
             "wal_sender_timeout=3s".into(),
+            "jit=off".into(),
         ] {
             command.arg("-c").arg(setting);
         }
@@ -174,6 +175,12 @@ impl Postgres {
     /// Asks it this, as its administrator.
     pub fn ask(&self, sql: &str) -> Result<String> {
         run(&mut self.ask_command(sql)?)
+    }
+
+    /// Sets what its configuration says; it takes a moment to be heeded.
+    pub fn set(&self, setting: &str, value: &str) -> Result<()> {
+        self.ask(&format!("ALTER SYSTEM SET {setting} = {value}"))?;
+        self.ask("SELECT pg_reload_conf()").map(|_| ())
     }
 
     /// Starts it, where it was, and waits until it answers.
