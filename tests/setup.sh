@@ -129,6 +129,7 @@ case "${1:-}" in
     bench)
         check_tools
         install_missing $build_packages $session_packages $window_packages $network_packages
+        unpack postgres $store_packages
         ;;
     test)
         check_tools
