@@ -119,7 +119,8 @@ impl Store {
 
     /// Takes the session over from the epoch `from`: makes `owner` its host
     /// and its epoch one higher; what was wanted of its old owner is over.
-    /// Gives its count of connections, with one more of its token's if `count`; `None` if somebody was faster.
+    /// Gives its count of connections, with one more of its token's if
+    /// `count`; `None` if somebody was faster.
     pub async fn take_over(
         &self,
         (id, from): Copy,
