@@ -1,8 +1,4 @@
-//! Feeds `targets::display_down`.
+//! Feeds `afterglow_wire_fuzz::display_down`.
 #![no_main]
 
-#[path = "../targets.rs"]
-#[allow(dead_code, reason = "each fuzz target calls one of them")]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::display_down(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| afterglow_wire_fuzz::display_down(data));

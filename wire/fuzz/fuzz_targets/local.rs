@@ -1,8 +1,4 @@
-//! Feeds `targets::local`.
+//! Feeds `afterglow_wire_fuzz::local`.
 #![no_main]
 
-#[path = "../targets.rs"]
-#[allow(dead_code, reason = "each fuzz target calls one of them")]
-mod targets;
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::local(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| afterglow_wire_fuzz::local(data));

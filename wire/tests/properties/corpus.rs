@@ -1,7 +1,7 @@
 //! The fuzz targets on stable Rust: over a seeded corpus of good messages and
 //! their mutations, the same in every run.
 
-#[path = "../../fuzz/targets.rs"]
+#[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
 use afterglow_wire::codec::{Message, Wire};
