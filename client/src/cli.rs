@@ -55,6 +55,11 @@ pub struct Cli {
     #[arg(long)]
     pub fullscreen: bool,
 
+    /// Turn the screen off when nobody used keys, pointer or card for so long,
+    /// as long as the window fills the screen; 0 is never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub dark_after: u32,
+
     /// The keyboard's layout, such as us or de(nodeadkeys); detected if not
     /// given.
     #[arg(long, value_name = "LAYOUT")]
@@ -161,6 +166,8 @@ mod tests {
             "--size",
             "800x600",
             "--fullscreen",
+            "--dark-after",
+            "90",
             "--keymap",
             "de(nodeadkeys)",
             "--group",
@@ -181,6 +188,7 @@ mod tests {
         assert_eq!(cli.group.unwrap().to_string(), "0123456789abcdef".repeat(4));
         assert_eq!(cli.event_log, Some("-".to_owned()));
         assert_eq!(cli.state, Some("/s".into()));
+        assert_eq!(cli.dark_after, 90);
         assert!(cli.fullscreen && cli.screenshot.is_some() && cli.keymap.is_some());
     }
 

@@ -80,6 +80,8 @@ pub enum Event {
     Reader { trouble: Option<String> },
     /// What the user sees changed.
     View { panel: Option<&'static str>, picture: &'static str },
+    /// Nobody uses the DTU and the screen is dark, or somebody does again.
+    Dark { dark: bool },
     /// Lines that could not be written.
     LinesLost { lines: u64 },
     /// The DTU ends.

@@ -58,6 +58,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             size: cli.size,
             fullscreen: cli.fullscreen,
             keymap,
+            dark_after_ms: (cli.dark_after > 0).then(|| u64::from(cli.dark_after) * 1000),
             screenshot: cli.screenshot,
         },
         to_network,

@@ -203,6 +203,8 @@ pub enum ToWindow {
         /// What to do, in this order.
         commands: Vec<Command>,
     },
+    /// Somebody is there who did nothing to the window: a card came or went.
+    Used,
     /// Write the screenshot file now.
     Screenshot,
     /// Close the window and end.
@@ -232,6 +234,12 @@ pub enum FromWindow {
     BadFrame {
         /// Why.
         text: String,
+    },
+    /// Nobody used the DTU for a while and the screen is dark, or it is no
+    /// longer.
+    Dark {
+        /// Which of the two.
+        dark: bool,
     },
     /// A hot key, or a button of the OSD.
     Ask(Ask),

@@ -4,12 +4,16 @@
 //! waits for the network, the disk or the card reader.
 
 mod cursor;
+mod display;
+mod idle;
 mod keys;
 mod outbox;
 mod pointer;
+mod power;
 mod screenshot;
 mod shown;
 
+pub use display::Display;
 pub use outbox::CHANNEL_MESSAGES;
 
 use crate::render::gpu::{GpuError, GpuTrouble};
@@ -17,9 +21,11 @@ use crate::view::{Ask, FromWindow, ToWindow};
 use afterglow_wire::ids::{Keymap, Size};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::limits::SIZE_PX_MAX;
+use idle::{Held, Idle};
 use keys::{HotKey, KeyChange, KeyOutcome, Keys};
 use outbox::Outbox;
 use pointer::{Buttons, Wheel};
+use power::Power;
 use shown::{Shown, Turn};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +36,7 @@ use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, W
 use winit::event_loop::{ActiveEventLoop, ControlFlow, DeviceEvents, EventLoop, EventLoopProxy};
 use winit::keyboard::ModifiersState;
 use winit::platform::scancode::PhysicalKeyExtScancode;
-use winit::platform::x11::WindowAttributesExtX11;
+use winit::platform::x11::{ActiveEventLoopExtX11, WindowAttributesExtX11};
 use winit::window::{Fullscreen, Window, WindowId};
 
 /// The window's size unless one is asked for.
@@ -75,6 +81,8 @@ pub struct Options {
     pub fullscreen: bool,
     /// The keyboard's layout, to be told to the session.
     pub keymap: Keymap,
+    /// After which time without a use a window that fills its display goes dark.
+    pub dark_after_ms: Option<u64>,
     /// Where screenshots go.
     pub screenshot: Option<PathBuf>,
 }
@@ -84,63 +92,6 @@ pub struct Options {
 enum Wake {
     Network(ToWindow),
     Gpu(GpuTrouble),
-}
-
-/// The connection to the window system, before there is a window.
-pub struct Display {
-    event_loop: EventLoop<Wake>,
-}
-
-impl Display {
-    /// Connects to the window system.
-    pub fn connect() -> Result<Self, WindowError> {
-        let event_loop = EventLoop::with_user_event().build().map_err(|error| {
-            // Its text is about winit's sources, and of use to nobody else.
-            tracing::debug!(%error, "the window system refuses");
-            WindowError::NoDisplay(displays_named())
-        })?;
-        Ok(Display { event_loop })
-    }
-
-    /// What the network tells the window, it tells through this.
-    pub fn sender(&self) -> Box<dyn Fn(ToWindow) + Send + Sync> {
-        let proxy = self.event_loop.create_proxy();
-        Box::new(move |message| {
-            // It fails once the window is closed: nobody is left to be told.
-            let _ = proxy.send_event(Wake::Network(message));
-        })
-    }
-
-    /// Opens the window and runs it until it is closed.
-    pub fn run(
-        self,
-        options: Options,
-        to_network: mpsc::Sender<FromWindow>,
-    ) -> Result<(), WindowError> {
-        let proxy = self.event_loop.create_proxy();
-        let mut app = App {
-            options,
-            proxy,
-            outbox: Outbox::new(to_network),
-            started: Instant::now(),
-            shown: None,
-            keys: Keys::default(),
-            buttons: Buttons::default(),
-            wheel: Wheel::default(),
-            modifiers: ModifiersState::empty(),
-            pointer_px: None,
-            pointer_told: None,
-            devices_lost: 0,
-            again_at_ms: None,
-            failed: None,
-        };
-        self.event_loop.listen_device_events(DeviceEvents::Always);
-        let ended = self.event_loop.run_app(&mut app);
-        match app.failed {
-            Some(error) => Err(error),
-            None => ended.map_err(WindowError::Loop),
-        }
-    }
 }
 
 /// The loop's state.
@@ -154,6 +105,8 @@ struct App {
     keys: Keys,
     buttons: Buttons,
     wheel: Wheel,
+    idle: Idle,
+    power: Power,
     modifiers: ModifiersState,
     /// The pointer's place in the window, in physical pixels.
     pointer_px: Option<(f64, f64)>,
@@ -201,6 +154,7 @@ impl ApplicationHandler<Wake> for App {
                 }
             }
             WindowEvent::Focused(false) => {
+                self.idle.forget();
                 for event in self.keys.release_all() {
                     self.outbox.send(FromWindow::Input(event));
                 }
@@ -231,6 +185,7 @@ impl ApplicationHandler<Wake> for App {
 
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         let now_ms = self.now_ms();
+        self.darken_or_wake(event_loop, now_ms);
         if let Some(shown) = &mut self.shown {
             let turn = shown.turn(now_ms);
             self.again_at_ms = turn.again_at_ms;
@@ -242,7 +197,8 @@ impl ApplicationHandler<Wake> for App {
             self.fail(event_loop, WindowError::NetworkEnded);
         }
         let backlog = (!sent).then_some(now_ms + BACKLOG_RETRY_MS);
-        let next = self.again_at_ms.into_iter().chain(backlog).min();
+        let dark_at_ms = self.idle.dark_at_ms().filter(|_| self.fills_display());
+        let next = self.again_at_ms.into_iter().chain(backlog).chain(dark_at_ms).min();
         event_loop.set_control_flow(match next {
             Some(at_ms) => ControlFlow::WaitUntil(self.started + Duration::from_millis(at_ms)),
             None => ControlFlow::Wait,
@@ -308,9 +264,31 @@ impl App {
                     }
                 }
             }
+            ToWindow::Used => {
+                self.idle.used(now_ms);
+            }
             ToWindow::Screenshot => self.screenshot(now_ms),
             ToWindow::Quit => event_loop.exit(),
         }
+    }
+
+    /// True if this window is all that its user sees.
+    fn fills_display(&self) -> bool {
+        self.shown.as_ref().is_some_and(|shown| shown.window.fullscreen().is_some())
+    }
+
+    /// Makes screen and display what [`Idle`] wants them to be.
+    fn darken_or_wake(&mut self, event_loop: &ActiveEventLoop, now_ms: u64) {
+        self.idle.turn(self.fills_display(), now_ms);
+        let dark = self.idle.is_dark();
+        let Some(shown) = &mut self.shown else { return };
+        if !shown.darken(dark) {
+            return;
+        }
+        if event_loop.is_x11() {
+            if dark { self.power.off() } else { self.power.on() }
+        }
+        self.outbox.send(FromWindow::Dark { dark });
     }
 
     fn after(&mut self, turn: Turn) {
@@ -362,11 +340,16 @@ impl App {
     }
 
     fn key(&mut self, event_loop: &ActiveEventLoop, event: &KeyEvent) {
+        let now_ms = self.now_ms();
         let Some(shown) = &mut self.shown else { return };
         let pressed = event.state == ElementState::Pressed;
+        let scancode = event.physical_key.to_scancode().unwrap_or(0);
+        if !self.idle.changed(Held::Key(scancode), pressed, now_ms) {
+            return;
+        }
         let chord = ModifiersState::CONTROL | ModifiersState::ALT | ModifiersState::SHIFT;
         let outcome = self.keys.change(KeyChange {
-            scancode: event.physical_key.to_scancode().unwrap_or(0),
+            scancode,
             pressed,
             repeat: event.repeat,
             letter: keys::letter(event),
@@ -409,6 +392,7 @@ impl App {
     }
 
     fn pointer_moved(&mut self, x: f64, y: f64) {
+        self.idle.used(self.now_ms());
         self.wheel.moved();
         self.pointer_px = Some((x, y));
         self.tell_pointer();
@@ -437,8 +421,12 @@ impl App {
     }
 
     fn button(&mut self, state: ElementState, button: MouseButton) {
+        let now_ms = self.now_ms();
         let Some(shown) = &mut self.shown else { return };
         let pressed = state == ElementState::Pressed;
+        if !self.idle.changed(Held::Button(button), pressed, now_ms) {
+            return;
+        }
         if let Some(event) = self.buttons.change(button, pressed, shown.input_to_session()) {
             self.outbox.send(FromWindow::Input(event));
         }
@@ -453,6 +441,9 @@ impl App {
     }
 
     fn wheel_turned(&mut self, delta: winit::event::MouseScrollDelta) {
+        if self.idle.used(self.now_ms()) {
+            return;
+        }
         let Some(shown) = &mut self.shown else { return };
         let scale = shown.window.scale_factor();
         if let Some(event) = self.wheel.turned(delta, scale)
@@ -471,20 +462,6 @@ impl App {
             return;
         };
         screenshot::write(shown.snapshot(now_ms), path);
-    }
-}
-
-/// What the environment says about display servers.
-fn displays_named() -> String {
-    let named = ["WAYLAND_DISPLAY", "DISPLAY"].into_iter().filter_map(|name| {
-        let value = std::env::var(name).ok().filter(|value| !value.is_empty())?;
-        Some(format!("{name}={value} does not answer"))
-    });
-    let named: Vec<_> = named.collect();
-    if named.is_empty() {
-        "neither DISPLAY nor WAYLAND_DISPLAY is set".to_owned()
-    } else {
-        named.join(", ")
     }
 }
 

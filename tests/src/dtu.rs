@@ -30,6 +30,8 @@ pub struct DtuOptions {
     pub keymap: Option<String>,
     /// `--size`.
     pub size_px: (u16, u16),
+    /// `--fullscreen --dark-after`, in seconds.
+    pub dark_after_s: Option<u32>,
     /// Where its window goes.
     pub place_px: (i32, i32),
     /// The font of its session's terminals, for who looks for words.
@@ -48,6 +50,7 @@ impl DtuOptions {
             token: token.to_owned(),
             keymap: Some("us".to_owned()),
             size_px: (640, 480),
+            dark_after_s: None,
             place_px: (0, 0),
             font: XTERM_FONT,
             pcscd: None,
@@ -58,6 +61,12 @@ impl DtuOptions {
     /// With another keyboard layout.
     pub fn keymap(mut self, keymap: &str) -> Self {
         self.keymap = Some(keymap.to_owned());
+        self
+    }
+
+    /// All of its screen, and dark when nobody uses it for so long.
+    pub fn dark_after(mut self, seconds: u32) -> Self {
+        self.dark_after_s = Some(seconds);
         self
     }
 
@@ -93,6 +102,9 @@ pub fn command(
         .arg(files.join("screenshot.png"));
     if let Some(keymap) = &options.keymap {
         program.args(["--keymap", keymap]);
+    }
+    if let Some(seconds) = options.dark_after_s {
+        program.args(["--fullscreen", "--dark-after", &seconds.to_string()]);
     }
     Ok(program)
 }

@@ -7,6 +7,7 @@
 use super::control::Target;
 use super::{ANSWER_TIMEOUT_MS, Action, Connection, LinkId, Logged, STEADY_MS, Via};
 use crate::token::Event as TokenEvent;
+use crate::view::ToWindow;
 use afterglow_wire::control::{
     Attach, Cause, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,
     RefusalCode, Refused, SessionEnded, Stage,
@@ -87,6 +88,9 @@ pub(super) enum Stop {
 
 impl Connection {
     pub(super) fn token_event(&mut self, event: TokenEvent) {
+        if matches!(event, TokenEvent::Inserted(_) | TokenEvent::Removed) {
+            self.act(Action::ToWindow(ToWindow::Used));
+        }
         match event {
             TokenEvent::Inserted(token) => self.put_token_in(token),
             TokenEvent::Removed => self.take_token_out(),

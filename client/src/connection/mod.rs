@@ -279,6 +279,7 @@ impl Connection {
             FromWindow::BadFrame { text } => {
                 self.display_lost("bad_frame", &text);
             }
+            FromWindow::Dark { dark } => self.log(Logged::Dark { dark }),
             FromWindow::Ask(ask) => self.asked(ask),
             FromWindow::Closed => self.quit("window"),
         }

@@ -16,6 +16,8 @@ pub struct Scene {
     base: Base,
     /// The on-screen display.
     pub overlay: Overlay,
+    /// True if nobody is there to see any of it: all is black.
+    pub dark: bool,
 }
 
 impl Scene {
@@ -27,6 +29,7 @@ impl Scene {
             framebuffer: Framebuffer::new(gpu),
             base: Base::new(&gpu.device, format),
             overlay: Overlay::new(gpu, format),
+            dark: false,
         }
     }
 
@@ -48,6 +51,9 @@ impl Scene {
             format: Some(self.format),
             ..Default::default()
         });
+        if self.dark {
+            return blacken(encoder, &view);
+        }
         self.base.draw(encoder, how, self.framebuffer.picture(), target, &view);
         self.overlay.draw(encoder, osd, target, &view);
     }
@@ -76,4 +82,20 @@ impl Scene {
         self.gpu.queue.submit([encoder.finish()]);
         readback
     }
+}
+
+fn blacken(encoder: &mut wgpu::CommandEncoder, view: &wgpu::TextureView) {
+    encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
+        label: Some("dark"),
+        color_attachments: &[Some(wgpu::RenderPassColorAttachment {
+            view,
+            depth_slice: None,
+            resolve_target: None,
+            ops: wgpu::Operations {
+                load: wgpu::LoadOp::Clear(wgpu::Color::BLACK),
+                store: wgpu::StoreOp::Store,
+            },
+        })],
+        ..Default::default()
+    });
 }

@@ -163,6 +163,17 @@ impl Shown {
         gone
     }
 
+    /// Shows nothing but black, or everything again. Tells if that is a change.
+    pub fn darken(&mut self, dark: bool) -> bool {
+        let changed = self.scene.dark != dark;
+        self.scene.dark = dark;
+        self.stale |= changed;
+        if changed {
+            self.apply_pointer();
+        }
+        changed
+    }
+
     /// A display link is up: the next frame begins a new picture.
     pub fn attached(&mut self) {
         self.new_picture = true;
@@ -267,7 +278,8 @@ impl Shown {
 
     fn apply_pointer(&self) {
         let in_session = self.view.picture == Picture::Live && !self.osd.takes_input();
-        self.window.set_cursor_visible(!(in_session && matches!(self.pointer, Pointer::Hidden)));
+        let hidden = self.scene.dark || in_session && matches!(self.pointer, Pointer::Hidden);
+        self.window.set_cursor_visible(!hidden);
         match &self.pointer {
             Pointer::Custom(cursor) if in_session => self.window.set_cursor(cursor.clone()),
             _ => self.window.set_cursor(Cursor::default()),
@@ -281,6 +293,7 @@ pub fn describe(message: &ToWindow) -> &'static str {
         ToWindow::View(_) => "view",
         ToWindow::Attached { .. } => "attached",
         ToWindow::Frame { .. } => "frame",
+        ToWindow::Used => "used",
         ToWindow::Screenshot => "screenshot",
         ToWindow::Quit => "quit",
     }
