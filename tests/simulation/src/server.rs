@@ -21,6 +21,8 @@ use std::net::Ipv4Addr;
 
 /// How often a server looks at its host.
 const LOOK_US: u64 = 5 * SECOND_US;
+/// How wrong the clock of a server is that nobody set.
+const HOUR_MS: i64 = 3_600_000;
 
 /// A server: its process, and what its machine keeps for it.
 pub struct Server {
@@ -68,7 +70,7 @@ impl Server {
             started_us: 0,
             host_up: true,
             host_life: 0,
-            offset_ms: if skewed { rng.below(20_000) as i64 - 10_000 } else { 0 },
+            offset_ms: if skewed { offset_ms(index, plan) } else { 0 },
             draining_us: None,
             known: BTreeSet::new(),
             cpus: if plan.meets(Fault::Slow) { rng.range(1, 9) as u32 } else { 4 },
@@ -372,6 +374,18 @@ impl World {
                 self.trace.say(self.now_us, || format!("s{server:02} {level:?}: {text}"));
             }
         }
+    }
+}
+
+/// By how much the clock of a server is ahead: most are within 10 s of the true
+/// time, and one in four is an hour off.
+fn offset_ms(index: usize, plan: &Plan) -> i64 {
+    let mut rng = Rng::of(plan.seed, "clock", index as u64);
+    let near_ms = rng.below(20_000) as i64 - 10_000;
+    match rng.below(8) {
+        0 => near_ms + HOUR_MS,
+        1 => near_ms - HOUR_MS,
+        _ => near_ms,
     }
 }
 
