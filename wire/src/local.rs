@@ -14,7 +14,7 @@ use crate::ids::{DtuId, Epoch, Keymap, ServerName, SessionId, Size, Token};
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, COMMAND_WORDS_MAX, LOCAL_MESSAGE_BYTES_MAX, SERVERS_MAX, SERVICES_MAX,
 };
-use crate::service::{ServiceOrder, ServiceSpec, ServiceStatus};
+use crate::service::{ServiceName, ServiceOrder, ServiceSpec, ServiceStatus};
 use bytes::{Bytes, BytesMut};
 use std::net::SocketAddrV4;
 
@@ -121,9 +121,12 @@ wire_struct! {
         pub clocks: Clocks,
         /// Bring up only what nobody can see, then wait for a [`StartOrder`].
         pub hold: bool,
-        /// The catalogue; those with `start` or `required` run with the
-        /// session.
+        /// The catalogue. With the session run those that are `required`, and
+        /// those with `start`; in a later epoch those in `ran` instead.
         pub services: BoundedList<ServiceSpec, SERVICES_MAX>,
+        /// The services that ran in the copy before this one, those of the
+        /// user's own too; without a meaning in a first epoch.
+        pub ran: BoundedList<ServiceName, SERVICES_MAX>,
     }
 }
 

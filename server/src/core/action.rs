@@ -99,7 +99,7 @@ pub struct Launch {
     pub row: SessionRow,
     /// The window that it is for.
     pub screen: Screen,
-    /// Its catalogue; those with `start` are to run.
+    /// Its catalogue. What ran in an earlier epoch is in the row.
     pub services: Vec<ServiceSpec>,
     /// What is known of the servers' clocks.
     pub clocks: Clocks,

@@ -403,7 +403,7 @@ impl ServerCore {
             .topology()
             .hosts()
             .map(|host| ClockAhead { server: host.message.host.clone(), ahead_ms: host.ahead_ms });
-        let services = self.catalogue_of(&row, user);
+        let services = self.catalogue_of(user);
         Launch { row, screen, services, clocks: Clocks { ahead: ahead.collect() } }
     }
 }

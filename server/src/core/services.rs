@@ -3,22 +3,16 @@
 
 use super::ask::Asker;
 use super::{CopyId, Due, ServerCore, StoreAnswer, StoreOperation};
-use crate::store::{SessionRow, UserRow};
-use afterglow_wire::ids::Epoch;
+use crate::store::UserRow;
 use afterglow_wire::service::{ServiceName, ServiceSpec};
 
 /// How often the store is told again, in milliseconds.
 const STORE_AGAIN_MS: u64 = 1_000;
 
 impl ServerCore {
-    /// The catalogue of a session that is about to start. In its first epoch
-    /// those run that the configuration says; later those that ran, whatever
-    /// the user had started or stopped.
-    pub(super) fn catalogue_of(
-        &self,
-        row: &SessionRow,
-        user: Option<&UserRow>,
-    ) -> Vec<ServiceSpec> {
+    /// The catalogue of a session that is about to start. Its keeper knows what
+    /// of it runs: that depends on the user's own services, too.
+    pub(super) fn catalogue_of(&self, user: Option<&UserRow>) -> Vec<ServiceSpec> {
         let may_have = |name: &ServiceName| {
             let own = user.and_then(|user| user.catalogue.as_ref());
             own.is_none_or(|catalogue| catalogue.contains(name))
@@ -27,11 +21,7 @@ impl ServerCore {
         let fitted = offered.map(|service| {
             let own = user.and_then(|user| user.required.as_ref());
             let required = own.map_or(service.required, |own| own.contains(&service.name));
-            let start = match row.epoch {
-                Epoch::FIRST => service.start,
-                _ => row.services.contains(&service.name),
-            };
-            ServiceSpec { required, start: start || required, ..service.clone() }
+            ServiceSpec { required, ..service.clone() }
         });
         fitted.collect()
     }

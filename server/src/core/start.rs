@@ -69,7 +69,8 @@ impl ServerCore {
             ended: false,
             token,
         };
-        let starts = self.catalogue_of(&row, user).into_iter().filter(|service| service.start);
+        let catalogue = self.catalogue_of(user).into_iter();
+        let starts = catalogue.filter(|service| service.start || service.required);
         row.services = starts.map(|service| service.name).collect();
         let operation = StoreOperation::Create { row: Box::new(row.clone()), only };
         if !self.begin(course, (row, only), screen, operation) {

@@ -3,7 +3,9 @@
 
 use super::program::find_program;
 use crate::config::own::{FILE, FILE_BYTES_MAX, Own};
+use afterglow_wire::ids::Epoch;
 use afterglow_wire::local::{CommandLine, SessionSpec};
+use afterglow_wire::service::{ServiceName, ServiceSpec};
 use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, StatVfsMountFlags};
 use std::io::Read as _;
 use std::path::Path;
@@ -49,13 +51,30 @@ pub async fn read(spec: &SessionSpec) -> Result<Chosen, String> {
             )),
         }
     }
-    let (services, said) = own.apply(&spec.services);
-    spec.services = services.into_iter().collect();
+    let (mut services, said) = own.apply(&spec.services);
     notices.extend(said.into_iter().map(|text| format!("your {FILE}: {text}")));
+    if spec.epoch != Epoch::FIRST {
+        notices.extend(start_again(&mut services, &spec.ran));
+    }
+    spec.services = services.into_iter().collect();
     for notice in &notices {
         tracing::warn!("{notice}");
     }
     Ok(Chosen { spec, desktop_else, notice: notices.join(". ") })
+}
+
+/// Lets those run that ran before, whatever the user had started or stopped.
+/// The notice names those that nobody describes any more.
+fn start_again(services: &mut [ServiceSpec], ran: &[ServiceName]) -> Option<String> {
+    for service in &mut *services {
+        service.start = ran.contains(&service.name);
+    }
+    let known = |name: &&ServiceName| services.iter().any(|service| service.name == **name);
+    let gone: Vec<_> = ran.iter().filter(|name| !known(name)).map(ServiceName::as_str).collect();
+    (!gone.is_empty()).then(|| {
+        let gone = gone.join(", ");
+        format!("What ran before is no longer among your services and was not started: {gone}")
+    })
 }
 
 fn look(home: &Path) -> Result<(Own, Vec<String>), String> {

@@ -197,6 +197,7 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
         clocks: launch.clocks.clone(),
         hold,
         services: launch.services.iter().cloned().collect(),
+        ran: row.services.iter().cloned().collect(),
     })
 }
 

@@ -63,6 +63,9 @@ pub struct Options {
     pub files: Vec<(&'static str, String)>,
     /// The catalogue of services.
     pub services: Vec<ServiceSpec>,
+    pub epoch: Epoch,
+    /// The services that ran in the copy before it.
+    pub ran: Vec<&'static str>,
     /// A shell's words before the keeper: `exec "$@"` is added to them.
     pub before: String,
 }
@@ -81,6 +84,8 @@ impl Options {
             warm: false,
             files: Vec::new(),
             services: Vec::new(),
+            epoch: Epoch::FIRST,
+            ran: Vec::new(),
             before: String::new(),
         }
     }
@@ -382,7 +387,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
     let authority = Authority::of_group(&key).unwrap();
     let mut id = [0; 16];
     aws_lc_rs::rand::fill(&mut id).unwrap();
-    let (session, epoch) = (SessionId(id), Epoch(1));
+    let (session, epoch) = (SessionId(id), options.epoch);
     let credentials = authority.issue(&Role::Session { id: session, epoch }).unwrap();
     let slot = NEXT_PORT.fetch_add(1, Ordering::Relaxed) % 50;
     let own = 20000 + (std::process::id() % 200) as u16 * 200 + slot * 4;
@@ -408,6 +413,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         clocks: Clocks::default(),
         hold: options.hold,
         services: options.services.iter().cloned().collect(),
+        ran: options.ran.iter().map(|name| name.parse().unwrap()).collect(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::dtu::Dtu;
 use crate::harness::{Options, Session};
+use afterglow_wire::ids::Epoch;
 use afterglow_wire::service::ServiceState;
 
 const IDLE: &str = "echo $DISPLAY > display; exec sleep 1000";
@@ -25,6 +26,31 @@ async fn a_user_has_a_desktop_and_services_of_their_own() {
     let clock = &status.services[0];
     assert!(clock.name.as_str() == "clock" && clock.required, "{clock:?}");
     assert_ne!(clock.state, ServiceState::Stopped);
+}
+
+#[tokio::test]
+async fn in_a_later_epoch_what_ran_before_runs_whatever_the_file_says() {
+    let service = |name: &str, start: bool| {
+        format!(
+            "[[service]]\nname = '{name}'\nstart = {start}\n\
+             command = ['sh', '-c', 'echo up > {name}; sleep 1000']\n"
+        )
+    };
+    let options = Options {
+        epoch: Epoch(2),
+        ran: vec!["notes", "lamp"],
+        ..with(&(service("notes", false) + &service("sync", true)))
+    };
+    let session = Session::start(options);
+    assert_eq!(session.wait_for_file("notes").await, "up\n");
+    let status = session.server().await.status(|_| true).await;
+    let state = |name: &str| {
+        let found = status.services.iter().find(|service| service.name.as_str() == name);
+        found.map(|service| service.state)
+    };
+    assert_eq!(state("sync"), Some(ServiceState::Stopped), "its user had stopped it");
+    assert_ne!(state("notes"), Some(ServiceState::Stopped));
+    assert!(status.trouble.contains("not started: lamp"), "{}", status.trouble);
 }
 
 #[tokio::test]

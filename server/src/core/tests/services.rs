@@ -2,7 +2,7 @@
 
 use super::desk::{Desk, FIRST, sit_down};
 use super::world::{World, ada, attach, failover, service, stands, status};
-use crate::core::{Event, StoreOperation};
+use crate::core::{Event, Launch, StoreOperation};
 use crate::store::UserRow;
 use afterglow_wire::ids::Epoch;
 use afterglow_wire::local::Status;
@@ -20,8 +20,13 @@ fn say(desk: &mut Desk, services: Vec<ServiceStatus>) {
     desk.world.tell(0, Event::KeeperStatus(said));
 }
 
-fn starting(services: &[ServiceSpec]) -> Vec<&str> {
-    let start = services.iter().filter(|service| service.start);
+/// What its keeper starts of its catalogue.
+fn starting(launch: &Launch) -> Vec<&str> {
+    let ran = |service: &&ServiceSpec| match launch.row.epoch {
+        FIRST => service.start,
+        _ => launch.row.services.contains(&service.name),
+    };
+    let start = launch.services.iter().filter(|service| service.required || ran(service));
     start.map(|service| service.name.as_str()).collect()
 }
 
@@ -73,7 +78,7 @@ fn a_session_starts_with_the_services_that_its_configuration_says() {
     let desk = sit_down(World::with_services(1, CATALOGUE), 1);
     let launch = &desk.world.servers[0].started[0];
     assert_eq!(launch.services.len(), 3);
-    assert_eq!(starting(&launch.services), ["mail"]);
+    assert_eq!(starting(launch), ["mail"]);
     assert_eq!(launch.row.services, [service("mail")]);
 }
 
@@ -91,7 +96,7 @@ fn a_user_has_a_catalogue_and_required_services_of_his_own() {
     let desk = sit_down(world, 1);
     let launch = &desk.world.servers[0].started[0];
     assert_eq!(launch.services.len(), 2);
-    assert_eq!(starting(&launch.services), ["backup", "mail"]);
+    assert_eq!(starting(launch), ["backup", "mail"]);
     assert!(launch.services[0].required && !launch.services[1].required);
     assert_eq!(
         (launch.row.home.as_str(), launch.row.desktop.as_slice()),
@@ -110,7 +115,7 @@ fn a_take_over_starts_what_ran_and_not_what_its_user_had_stopped() {
     world.insert(1, link, failover(5, "mud", None, Some(&desk.resume)));
     world.run_ms(2_000);
     assert_eq!(world.last(1, link, attach).expect("attached").epoch, Epoch(2));
-    assert_eq!(starting(&world.servers[1].started[0].services), ["music"]);
+    assert_eq!(starting(&world.servers[1].started[0]), ["music"]);
 }
 
 #[test]
@@ -125,5 +130,5 @@ fn a_required_service_starts_with_every_epoch_of_its_session() {
     let link = world.connect(1, 1);
     world.insert(1, link, failover(5, "mud", None, Some(&desk.resume)));
     world.run_ms(2_000);
-    assert_eq!(starting(&world.servers[1].started[0].services), ["backup"]);
+    assert_eq!(starting(&world.servers[1].started[0]), ["backup"]);
 }
