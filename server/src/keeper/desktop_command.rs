@@ -58,7 +58,7 @@ impl DesktopCommand {
         if status.success() && !early {
             return "the desktop ended".into();
         }
-        let said = self.program.last_words().await;
+        let said = self.program.said.last_words().await;
         let after = self.started.elapsed().as_secs_f32();
         let command = self.words.join(" ");
         format!("the desktop command `{command}` ended after {after:.1} s with {status}{said}")

@@ -14,7 +14,7 @@ use super::tending::Tending;
 use super::troubles::Troubles;
 use super::worker_process::{Worker, WorkerEvent};
 use super::x_server::{self, XServer};
-use super::{cgroup, ending};
+use super::{bus, cgroup, ending};
 use afterglow_wire::local::{
     Become, CommandLine, End, Freeze, KeeperStart, SessionSpec, Status, ToKeeper,
 };
@@ -58,6 +58,7 @@ impl Keeper {
         let started = async {
             let Chosen { spec, desktop_else, notice } = own_choice::read(&spec).await?;
             let socket = listen(&spec)?;
+            bus::start(&spec, &x_server.display).await;
             let desktop = desktop_command::start(&spec, &x_server.display)?;
             Ok::<_, String>((spec, desktop_else, notice, socket, desktop))
         };
@@ -127,7 +128,7 @@ impl Keeper {
                     }
                 }
                 status = self.x_server.process.wait() => {
-                    return x_server::died(status, &self.x_server.said);
+                    return x_server::died(status, &self.x_server.said).await;
                 }
                 event = self.worker.event() => self.worker_event(event).await,
                 event = self.services.event() => {

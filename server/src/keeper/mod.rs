@@ -28,6 +28,7 @@
 //! | [`output`] | what programs print: a bounded file, and the last line |
 //! | [`ending`] | that nothing of a session stays behind |
 
+pub mod bus;
 pub mod cgroup;
 pub mod connecting;
 pub mod desktop_command;

@@ -101,7 +101,7 @@ pub async fn prepare(
         // At the same time, for an order may come at any time, and a start
         // that is given up has not to be prepared first.
         both = async { tokio::try_join!(prepared, wanted) } => both.map(|(prepared, ())| prepared),
-        status = process.wait() => Err(x_server::died(status, &said).into()),
+        status = process.wait() => Err(x_server::died(status, &said).await.into()),
         () = signals.end() => Err("the session was ended on its host".to_owned().into()),
     };
     match prepared {

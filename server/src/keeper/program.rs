@@ -1,6 +1,7 @@
 //! A program of the user's: its environment, its process group, and what it
 //! prints.
 
+use super::bus;
 use super::output::{self, Tail};
 use super::session_dir::mark;
 use crate::desktop::Display;
@@ -10,14 +11,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
 
 /// The variable by which a session's processes are known.
 pub const SESSION_VARIABLE: &str = "AFTERGLOW_SESSION";
-/// How long what a program printed last may take to be read.
-const LAST_WORDS_WITHIN: Duration = Duration::from_millis(200);
 
 /// Variables of the desktop that the server itself was started from.
 const FOREIGN: [&str; 13] = [
@@ -44,12 +41,11 @@ const FOREIGN_PREFIXES: [&str; 8] =
 pub struct Program {
     /// The process, the leader of a group of its own.
     pub process: Child,
-    said: Tail,
-    reading: JoinHandle<()>,
+    /// What it says.
+    pub said: Tail,
 }
 
-/// Starts a program in the session, with a bus of its own if one is to be had,
-/// so that it never finds the host's desktop. The error is for the user.
+/// Starts a program in the session. The error is for the user.
 pub fn start(
     spec: &SessionSpec,
     display: &Display,
@@ -57,54 +53,48 @@ pub fn start(
     log: &str,
 ) -> Result<Program, String> {
     let [program, arguments @ ..] = words else { return Err("the command is empty".into()) };
-    let mut command = match find_program("dbus-run-session", "/") {
-        Some(bus) => {
-            let mut command = Command::new(bus);
-            command.arg("--").args(words);
-            command
-        }
-        None => {
-            let mut command = Command::new(program);
-            command.args(arguments);
-            command
-        }
-    };
-    let dir = Path::new(&spec.runtime_dir);
-    let programs_dir = dir.join("run");
-    make_private_dir(&programs_dir)
-        .map_err(|e| format!("cannot make {}: {e}", programs_dir.display()))?;
+    let mut command = command(spec, display, program)?;
     let (reader, writer) = std::io::pipe().map_err(|e| format!("cannot make a pipe: {e}"))?;
     let both = || writer.try_clone().map_err(|e| format!("cannot share a pipe: {e}"));
     let process = command
+        .args(arguments)
+        .stdout(Stdio::from(both()?))
+        .stderr(Stdio::from(both()?))
+        .spawn()
+        .map_err(|e| format!("cannot start {program:?} in {}: {e}", spec.home_dir))?;
+    let said = output::collect(reader.into(), &Path::new(&spec.runtime_dir).join(log))
+        .map_err(|e| format!("cannot read what {program:?} prints: {e}"))?;
+    Ok(Program { process, said })
+}
+
+/// A program of the session that is about to start: where it finds everything,
+/// and a group of its own. The error is for the user.
+pub fn command(spec: &SessionSpec, display: &Display, program: &str) -> Result<Command, String> {
+    let dir = Path::new(&spec.runtime_dir);
+    let programs_dir = programs_dir(dir)?;
+    let mut command = Command::new(program);
+    command
         .env_clear()
         .envs(environment(std::env::vars_os()))
         .env("HOME", &spec.home_dir)
-        .env("XDG_RUNTIME_DIR", &programs_dir)
         .env("XDG_SESSION_TYPE", "x11")
         .env("DISPLAY", display.name())
         .env("XAUTHORITY", &display.authority_file)
         .env(SESSION_VARIABLE, mark(dir))
+        .envs(bus::address(&programs_dir).map(|address| ("DBUS_SESSION_BUS_ADDRESS", address)))
+        .env("XDG_RUNTIME_DIR", programs_dir)
         .current_dir(&spec.home_dir)
         .stdin(Stdio::null())
-        .stdout(Stdio::from(both()?))
-        .stderr(Stdio::from(both()?))
-        .process_group(0)
-        .spawn()
-        .map_err(|e| format!("cannot start {program:?} in {}: {e}", spec.home_dir))?;
-    let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into())
-        .map_err(|e| format!("cannot read what {program:?} prints: {e}"))?;
-    let (said, reading) = output::collect(reader, &dir.join(log));
-    Ok(Program { process, said, reading })
+        .process_group(0);
+    Ok(command)
 }
 
-impl Program {
-    /// What it printed last, once it ended; with a colon in front.
-    pub async fn last_words(&mut self) -> String {
-        // They may still be in the pipe, which programs that it left behind
-        // may hold open.
-        let _ = tokio::time::timeout(LAST_WORDS_WITHIN, &mut self.reading).await;
-        self.said.last_line().map(|line| format!(": {line}")).unwrap_or_default()
-    }
+/// The directory that a session's programs have as `XDG_RUNTIME_DIR`.
+pub fn programs_dir(dir: &Path) -> Result<PathBuf, String> {
+    let programs_dir = dir.join("run");
+    make_private_dir(&programs_dir)
+        .map_err(|e| format!("cannot make {}: {e}", programs_dir.display()))?;
+    Ok(programs_dir)
 }
 
 /// The variables that the user's programs inherit.

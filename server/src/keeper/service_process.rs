@@ -143,7 +143,7 @@ async fn watch(
             }
         }
     };
-    // Its bus ends at once, and what the user runs may have something to save.
+    // Its leader may be gone, and others of it may have something to save.
     while asked && group.is_some_and(|group| test_kill_process_group(group).is_ok()) {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -152,7 +152,7 @@ async fn watch(
         }
     }
     send(group, Signal::KILL);
-    let said = program.last_words().await;
+    let said = program.said.last_words().await;
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(words_for(status, host, &said)),

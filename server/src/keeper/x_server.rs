@@ -46,9 +46,9 @@ pub async fn end(process: &mut Child) {
 }
 
 /// What to tell the user of an X server's death.
-pub fn died(status: std::io::Result<ExitStatus>, said: &Tail) -> String {
+pub async fn died(status: std::io::Result<ExitStatus>, said: &Tail) -> String {
     let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
-    let said = said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
+    let said = said.last_words().await;
     format!("the session's X server died{status}{said}")
 }
 
@@ -93,7 +93,9 @@ pub fn spawn(dir: &Path, size_max: Size) -> Result<(Child, Tail, Starting), Stri
     let (Some(stdout), Some(stderr)) = (process.stdout.take(), process.stderr.take()) else {
         return Err("cannot read what Xvfb says".into());
     };
-    let (said, _) = output::collect(stderr, &dir.join("Xvfb.log"));
+    let stderr = stderr.into_owned_fd().map_err(|e| format!("cannot read Xvfb's errors: {e}"))?;
+    let said = output::collect(stderr, &dir.join("Xvfb.log"))
+        .map_err(|e| format!("cannot read what Xvfb says: {e}"))?;
     let display_file = dir.join("display");
     let starting = Starting { stdout, said: said.clone(), cookie, authority_file, display_file };
     Ok((process, said, starting))
@@ -107,8 +109,12 @@ impl Starting {
             Ok(number) => number,
             Err(_) => Err(format!("it was not ready within {} s", READY_WITHIN.as_secs())),
         };
-        let last = || self.said.last_line().map(|line| format!(": {line}")).unwrap_or_default();
-        let number = number.map_err(|why| format!("Xvfb did not start: {why}{}", last()))?;
+        let number = match number {
+            Ok(number) => number,
+            Err(why) => {
+                return Err(format!("Xvfb did not start: {why}{}", self.said.last_words().await));
+            }
+        };
         let Starting { cookie, authority_file, display_file, .. } = self;
         let display = Display { number, cookie, authority_file };
         std::fs::write(&display_file, format!("{}\n", display.name()))

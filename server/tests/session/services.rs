@@ -2,7 +2,7 @@
 
 use crate::dtu::Dtu;
 use crate::harness::{Options, Server, Session, wait_for};
-use afterglow_wire::local::CommandLine;
+use afterglow_wire::local::{CommandLine, End};
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceSpec, ServiceState, ServiceStatus};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
@@ -145,6 +145,30 @@ async fn services_hear_when_dtus_come_and_go_in_order() {
         (lines.len() >= 4 && alternate).then_some(())
     })
     .await;
+}
+
+/// Asks the bus for its id, and writes it into a file.
+fn ask_bus(file: &str) -> String {
+    format!(
+        "dbus-send --session --print-reply=literal --dest=org.freedesktop.DBus / \
+         org.freedesktop.DBus.GetId > {file}; echo >> {file}"
+    )
+}
+
+#[tokio::test]
+async fn desktop_and_services_have_one_bus_and_it_goes_with_them() {
+    let ask = |file: &str| format!("{}; exec sleep 1000", ask_bus(file));
+    let mut session = Session::start(Options {
+        services: vec![service("mail", &ask("mail"))],
+        ..Options::shell(&ask("desktop"))
+    });
+    let bus = session.wait_for_file("desktop").await;
+    assert_eq!(bus.trim().len(), 32, "an id: {bus:?}");
+    assert_eq!(session.wait_for_file("mail").await, bus);
+    let mut server = session.server().await;
+    server.writer.send(End { text: "the host goes down".into() }).await.unwrap();
+    server.ended().await;
+    session.wait_for_end().await;
 }
 
 /// An `ssh` that notes what it is asked, and runs it here.
