@@ -37,6 +37,9 @@ impl ServerCore {
                         --force moves it all the same";
             return self.answer(answer, Err(text.into()));
         };
+        if let Some(problem) = self.cannot_go_to(&to) {
+            return self.answer(answer, Err(problem));
+        }
         if self.consents.len() >= QUESTIONS_MAX {
             return self.answer(answer, Err("too many users are being asked; try again".into()));
         }
@@ -49,6 +52,14 @@ impl ServerCore {
         self.consents.insert(question, Asked { link, insert, copy, to, answer });
         self.at(self.now.steady_ms + CONSENT_MS, Due::Consent(question));
         self.tell(link, Question { insert, question, text });
+    }
+
+    /// Why no session of this host can go to a server.
+    fn cannot_go_to(&self, to: &ServerName) -> Option<String> {
+        if to == self.me() {
+            return Some(format!("the session is on {to} already"));
+        }
+        self.group.report(self.now.steady_ms).cannot_take(to)
     }
 
     /// The user answered.
@@ -76,13 +87,11 @@ impl ServerCore {
     /// Gives a session away: first in the store.
     pub(super) fn move_copy(&mut self, copy: CopyId, to: ServerName, answer: Option<u64>) {
         let (session, epoch) = copy;
-        let up = self.group.topology().up().any(|host| host.message.host == to);
         let known = self.table.get(session, epoch).filter(|known| !known.stale);
-        let problem = match (up, known.map(|known| known.endpoint)) {
-            (_, None) => Some("the session does not run here any more".to_owned()),
-            (_, Some(None)) => Some("the session still starts; try again".to_owned()),
-            (false, _) => Some(format!("{to} is no other server of the group that is up")),
-            (true, Some(Some(_))) => None,
+        let problem = match known.map(|known| known.endpoint) {
+            None => Some("the session does not run here any more".to_owned()),
+            Some(None) => Some("the session still starts; try again".to_owned()),
+            Some(Some(_)) => self.cannot_go_to(&to),
         };
         if let Some(problem) = problem {
             self.log(Level::Warn, || format!("session {session:?} is not moved: {problem}"));

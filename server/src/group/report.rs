@@ -21,6 +21,27 @@ pub struct TopologyReport {
     pub untrusted: Vec<UntrustedReport>,
 }
 
+impl TopologyReport {
+    /// Why this server gets no session that is moved, for an administrator.
+    pub fn cannot_take(&self, server: &ServerName) -> Option<String> {
+        match self.hosts.iter().find(|host| host.name == server.as_str()) {
+            None => Some(format!("{server} is no server of the group that was ever heard")),
+            Some(host) if !host.up => {
+                Some(format!("{server} is silent; sessions cannot move to it"))
+            }
+            Some(host) if host.draining => {
+                Some(format!("{server} takes leave (`drain`), and gets no sessions"))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// True if this server was heard once, and is no longer.
+    pub fn is_silent(&self, server: &ServerName) -> bool {
+        self.hosts.iter().any(|host| host.name == server.as_str() && !host.up)
+    }
+}
+
 /// A server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostReport {

@@ -118,6 +118,7 @@ async fn elsewhere(
     let row = row.filter(|row| !row.ended).ok_or(format!("there is no session {session}"))?;
     let copy = epoch.filter(|epoch| *epoch != row.epoch);
     let owner = row.owner.clone();
+    let group = ask(shared, Query::Topology).await?;
     let wish = |wish| StoreOperation::Wish { session, epoch: row.epoch, wish: Some(wish) };
     let operation = match (order, copy) {
         (Order::End { .. }, Some(epoch)) => {
@@ -132,7 +133,12 @@ async fn elsewhere(
         }
         (Order::End { .. }, None) => wish(Wish::End),
         (Order::Move { to, force: true }, _) => {
-            wish(Wish::Move(to.parse().map_err(|e| format!("{e}"))?))
+            let to = to.parse().map_err(|e| format!("{e}"))?;
+            match group.cannot_take(&to) {
+                _ if to == owner => return Err(format!("the session is on {to} already")),
+                Some(problem) => return Err(problem),
+                None => wish(Wish::Move(to)),
+            }
         }
         (Order::Move { force: false, .. }, _) => {
             return Err(format!(
@@ -148,6 +154,9 @@ async fn elsewhere(
         }
     };
     match shared.store.perform(&operation, clock::wall_ms()).await {
+        Ok(StoreAnswer::Done(true)) if group.is_silent(&owner) => {
+            Ok(Response::Said { text: format!("{owner} is silent, and does it once it is back") })
+        }
         Ok(StoreAnswer::Done(true)) => {
             Ok(Response::Said { text: format!("{owner} is told, and does it within seconds") })
         }

@@ -29,8 +29,7 @@ impl Scopes {
     pub async fn find_out(&self) {
         let found = self.0.get_or_init(|| async {
             let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-            let told = |name: &str| std::env::var_os(name).is_some();
-            if !is_unit(&groups, told("NOTIFY_SOCKET") || told("INVOCATION_ID")) {
+            if !is_unit(&groups) {
                 tracing::info!("systemd does not run this server: sessions get no scopes");
                 return None;
             }
@@ -57,15 +56,16 @@ impl Scopes {
 }
 
 /// True if the server is a unit of systemd, by the text of
-/// `/proc/self/cgroup`, or by what it was `told` in its environment.
-fn is_unit(groups: &str, told: bool) -> bool {
+/// `/proc/self/cgroup`. The environment says nothing: what is started in a
+/// terminal inherits what the desktop's unit was told.
+fn is_unit(groups: &str) -> bool {
     // By the unified hierarchy, or by systemd's own among the older ones.
     let paths = groups.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (kind, path) = rest.split_once(':')?;
         (kind.is_empty() || kind == "name=systemd").then_some(path)
     });
-    told || paths.into_iter().any(|path| path.ends_with(".service"))
+    paths.into_iter().any(|path| path.ends_with(".service"))
 }
 
 /// Has systemd run something that does nothing.
@@ -133,11 +133,12 @@ mod tests {
     fn a_server_in_a_service_is_a_unit_and_one_from_a_terminal_is_not() {
         let unit = "0::/system.slice/afterglow-server.service\n";
         let hybrid = "4:memory:/x\n1:name=systemd:/system.slice/afterglow-server.service\n0::/\n";
-        assert!(is_unit(unit, false) && is_unit(hybrid, false));
-        assert!(is_unit("", true));
-        let terminal = "0::/user.slice/user-1000.slice/session-2.scope\n";
-        assert!(!is_unit(terminal, false));
-        assert!(!is_unit("4:memory:/a.service\n0::/\n", false));
-        assert!(!is_unit("garbage\n", false));
+        assert!(is_unit(unit) && is_unit(hybrid));
+        let session = "0::/user.slice/user-1000.slice/session-2.scope\n";
+        let terminal = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/\
+                        app-org.gnome.Terminal.slice/vte-spawn-1.scope\n";
+        assert!(!is_unit(session) && !is_unit(terminal));
+        assert!(!is_unit("4:memory:/a.service\n0::/\n"));
+        assert!(!is_unit("garbage\n"));
     }
 }

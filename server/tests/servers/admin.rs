@@ -24,13 +24,13 @@ pub async fn said(group: &Group, server: &str, arguments: &[&str]) -> String {
 }
 
 /// `afterglowctl topology --watch` at a server.
-struct Watch {
+pub struct Watch {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Watch {
-    fn start(group: &Group, server: &str, more: &[&str]) -> Self {
+    pub fn start(group: &Group, server: &str, more: &[&str]) -> Self {
         let arguments = [&["topology", "--watch", "--every", "0.1"], more].concat();
         let mut child = ctl(group, server, &arguments)
             .stdout(Stdio::piped())
@@ -52,7 +52,7 @@ impl Watch {
     }
 
     /// The first report from now on, of those told as JSON, that is like this.
-    async fn report_with(&mut self, like: impl Fn(&TopologyReport) -> bool) -> TopologyReport {
+    pub async fn report_with(&mut self, like: impl Fn(&TopologyReport) -> bool) -> TopologyReport {
         loop {
             let line = self.lines.next_line().await.expect("a line").expect("it goes on");
             let report = serde_json::from_str(&line).expect("an object a line");
@@ -64,7 +64,7 @@ impl Watch {
 }
 
 /// True if the report has the server like this.
-fn has(report: &TopologyReport, server: &str, up: bool, draining: bool) -> bool {
+pub fn has(report: &TopologyReport, server: &str, up: bool, draining: bool) -> bool {
     let mut hosts = report.hosts.iter();
     hosts.any(|host| (host.name.as_str(), host.up, host.draining) == (server, up, draining))
 }

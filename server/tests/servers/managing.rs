@@ -1,6 +1,6 @@
 //! `afterglowctl sessions`, `users` and `drain`, with servers that run.
 
-use crate::admin::{ctl, said};
+use crate::admin::{Watch, ctl, has, said};
 use crate::dtu::{Dtu, insert};
 use crate::servers::{Group, Server};
 use afterglow_server::admin::sessions::{SessionsReport, UserInfo};
@@ -22,6 +22,8 @@ async fn with_session(group: &Group) -> (Vec<Server>, Dtu, crate::dtu::Link, Att
     let mut link = dtu.link(&servers[0]).await;
     let attach = link.attach(insert(1, "soft.ada")).await;
     said(group, "host05", &["undrain"]).await;
+    let mut watch = Watch::start(group, "mud", &["--json"]);
+    watch.report_with(|report| has(report, "host05", true, false)).await;
     dtu.show(&attach).await.expect("shown");
     (servers, dtu, link, attach)
 }
@@ -55,6 +57,17 @@ pub async fn a_session_is_moved_and_its_dtu_follows_it() {
     let id = attach.session.to_string();
     let to = ["sessions", "move", &id, "--to", "host05", "--restart"];
     let forced = [&to[..], &["--force"]].concat();
+    // From elsewhere, too, a bad order is refused at once.
+    for (server, to, why) in [
+        ("host05", "host99", "host99 is no server"),
+        ("host05", "mud", "on mud already"),
+        ("mud", "mud", "on mud already"),
+    ] {
+        let order = ["sessions", "move", &id, "--to", to, "--restart", "--force"];
+        let output = ctl(&group, server, &order).output().await.expect("it runs");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(why), "{error}");
+    }
     let told = said(&group, "mud", &forced).await;
     assert!(told.contains("goes on on host05"), "{told}");
     let ToDtu::Redirect(redirect) = link.news().await else { panic!("not sent on") };

@@ -125,14 +125,22 @@ fn a_session_that_nobody_sees_is_moved_only_by_force() {
 fn a_session_is_not_moved_to_a_server_that_is_not_up_nor_to_its_own() {
     let mut desk = at_desk(2);
     let session = desk.session;
-    for to in ["host21", "mud"] {
-        desk.order(AdminOrder::Move { session, to: name(to), force: true });
-        assert!(refused(&desk).contains(to));
+    for force in [true, false] {
+        for (to, why) in [("host21", "host21 is no server"), ("mud", "on mud already")] {
+            desk.order(AdminOrder::Move { session, to: name(to), force });
+            assert!(refused(&desk).contains(why));
+        }
     }
+    desk.world.tell(1, Event::Drain(true));
+    desk.world.run_ms(3_000);
+    order_move(&mut desk, true);
+    assert!(refused(&desk).contains("host05 takes leave"));
     desk.world.servers[1].alive = false;
     desk.world.run_ms(9_000);
-    order_move(&mut desk, true);
-    assert!(refused(&desk).contains("host05"));
+    for force in [true, false] {
+        order_move(&mut desk, force);
+        assert!(refused(&desk).contains("host05 is silent"));
+    }
     assert_stays(&desk);
 }
 
@@ -175,6 +183,8 @@ fn a_session_that_still_starts_is_neither_moved_nor_ended_by_an_administrator() 
     assert!(refused(&desk).contains("still starts"));
     desk.world.finish_start(Ok(7101));
     assert_eq!(desk.world.last(0, desk.link, attach).expect("attached").session, session);
+    desk.world.tell(1, Event::Drain(false));
+    desk.world.run_ms(3_000);
     desk.order(AdminOrder::Move { session, to: name("host05"), force: true });
     assert!(desk.answer().expect("an answer").is_ok());
 }
