@@ -1,6 +1,16 @@
 //! The connection to the window system, and the loop that runs a window on it.
 
-use super::*;
+use super::idle::Idle;
+use super::keys::Keys;
+use super::outbox::Outbox;
+use super::pointer::{Buttons, Wheel};
+use super::power::Power;
+use super::{App, Options, Wake, WindowError};
+use crate::view::{FromWindow, ToWindow};
+use std::time::Instant;
+use tokio::sync::mpsc;
+use winit::event_loop::{DeviceEvents, EventLoop};
+use winit::keyboard::ModifiersState;
 
 /// The connection to the window system, before there is a window.
 pub struct Display {

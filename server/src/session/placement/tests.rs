@@ -2,11 +2,16 @@
 //! hosts that fell silent.
 
 use super::*;
+use crate::session::act::{Confirmed, Probed};
+use crate::session::notice::Notice;
 use afterglow_wire::control::Insert;
+use afterglow_wire::group::TokenSession;
 use afterglow_wire::ids::{DtuId, Size};
+use afterglow_wire::limits::REDIRECTS_MAX;
 use afterglow_wire::ticket::Ticket;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
 const MINE: SessionId = SessionId([1; 16]);
 const OTHER: SessionId = SessionId([2; 16]);
