@@ -4,7 +4,6 @@
 //! to open the file next.
 
 use afterglow_wire::ids::{InvalidName, ServerName, Size};
-use afterglow_wire::limits::{COMMAND_WORDS_MAX, SERVERS_MAX, TEXT_BYTES_MAX};
 use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::trust::GroupKey;
 use serde::Deserialize;
@@ -12,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
+use values::{between, desktop, interfaces, ipv4, networks, peers, policy, port_range, store};
 use zeroize::Zeroizing;
 
 /// The group's UDP port.
@@ -394,96 +394,6 @@ impl Config {
     }
 }
 
-fn between(min: u64, max: u64) -> impl FnOnce(u64) -> Result<u64, String> {
-    move |value| match value {
-        v if v < min || v > max => Err(format!("{v} is not between {min} and {max}")),
-        v => Ok(v),
-    }
-}
-
-fn ipv4(text: String) -> Result<Ipv4Addr, String> {
-    text.parse().map_err(|_| format!("{text:?} is not an IPv4 address such as 192.168.1.5"))
-}
-
-fn interfaces(names: Vec<String>) -> Result<Option<Vec<String>>, String> {
-    if names.is_empty() || names.iter().any(String::is_empty) {
-        return Err("a list of interface names such as [\"eth0\"] is wanted".into());
-    }
-    Ok(Some(names))
-}
-
-fn peers(list: Vec<String>) -> Result<Vec<PeerAddress>, String> {
-    if list.len() > SERVERS_MAX {
-        return Err(format!("{} peers are more than {SERVERS_MAX}", list.len()));
-    }
-    let parse = |text: &String| {
-        let (host, port) = text.rsplit_once(':')?;
-        let port = port.parse().ok().filter(|port| *port != 0)?;
-        (!host.is_empty()).then(|| PeerAddress { host: host.to_owned(), port })
-    };
-    list.iter()
-        .map(|text| {
-            parse(text).ok_or(format!("{text:?} is not HOST:GROUP_PORT, such as host05:7009"))
-        })
-        .collect()
-}
-
-fn networks(list: Vec<String>) -> Result<Vec<Network>, String> {
-    if list.len() > 64 {
-        return Err(format!("{} networks are more than 64", list.len()));
-    }
-    list.iter()
-        .map(|text| {
-            Network::parse(text).ok_or(format!("{text:?} is not a network such as 10.1.0.0/16"))
-        })
-        .collect()
-}
-
-fn port_range(text: String) -> Result<(u16, u16), String> {
-    text.split_once('-')
-        .and_then(|(first, last)| Some((first.trim().parse().ok()?, last.trim().parse().ok()?)))
-        .filter(|(first, last)| 0 < *first && first <= last)
-        .ok_or(format!("{text:?} is not a range of ports such as \"7100-7999\""))
-}
-
-fn store(base: &Path, text: &str) -> Result<StoreLocation, String> {
-    match text.split_once("://") {
-        Some(("sqlite", path)) if !path.is_empty() => Ok(StoreLocation::Sqlite(base.join(path))),
-        Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => {
-            Ok(StoreLocation::Postgres(DatabaseUrl(text.to_owned())))
-        }
-        // What was written may hold a password: it is not repeated.
-        _ => Err("a store such as \"sqlite:///var/lib/afterglow/store.db\" or \
-                  \"postgres://afterglow@db.example/afterglow\" is wanted"
-            .into()),
-    }
-}
-
-/// A command line that is not empty.
-fn desktop(words: Vec<String>) -> Result<Vec<String>, String> {
-    match words.first() {
-        Some(program) if !program.is_empty() => {}
-        _ => return Err("a command line such as [\"openbox\"] is wanted".into()),
-    }
-    if words.len() > COMMAND_WORDS_MAX {
-        return Err(format!("{} words are more than {COMMAND_WORDS_MAX}", words.len()));
-    }
-    match words.iter().find(|word| word.len() > TEXT_BYTES_MAX) {
-        Some(word) => Err(format!(
-            "a word of {} bytes is longer than {TEXT_BYTES_MAX}; put it into a script",
-            word.len()
-        )),
-        None => Ok(words),
-    }
-}
-
-fn policy(text: String) -> Result<Policy, String> {
-    match text.as_str() {
-        "open" => Ok(Policy::Open),
-        _ => Err(format!("{text:?} is not a policy; there is \"open\"")),
-    }
-}
-
 /// A window manager with a background, a panel and a terminal.
 pub fn default_desktop() -> Vec<String> {
     let startup = "sh -c 'xsetroot -solid steelblue4; tint2 & exec xterm'";
@@ -519,3 +429,4 @@ pub mod own;
 mod services;
 #[cfg(test)]
 mod tests;
+mod values;

@@ -2,11 +2,11 @@
 
 use super::*;
 use afterglow_wire::control::Remove;
-use afterglow_wire::display::{FrameShown, Probe};
+use afterglow_wire::display::{AttachDisplay, Attached, FrameShown, Probe};
 use afterglow_wire::ids::ServerName;
 use afterglow_wire::input::KeyAction;
 use afterglow_wire::local::{ClockAhead, DetachDtu, End, Freeze};
-use afterglow_wire::ticket::SHORT_LIFE_MS;
+use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::GroupKey;
 use proptest::prelude::*;
 
