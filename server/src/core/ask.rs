@@ -76,6 +76,13 @@ impl ServerCore {
 
     pub(super) fn stored(&mut self, request: super::RequestId, answer: StoreAnswer) {
         let Some(asker) = self.asked.remove(&request) else { return };
+        let answer = match (answer, &asker) {
+            // Whoever else asks knows no more than if it were away.
+            (StoreAnswer::Corrupt(_), asker) if !matches!(asker, Asker::Row(_)) => {
+                StoreAnswer::Down
+            }
+            (answer, _) => answer,
+        };
         match asker {
             Asker::Count(course, copy) => self.connection_counted(course, copy, answer),
             Asker::Confirm(course, copy) => {
@@ -83,6 +90,10 @@ impl ServerCore {
                 self.answer_confirmed(course, copy, confirmed);
             }
             Asker::Row(course) => {
+                if let StoreAnswer::Corrupt(text) = answer {
+                    let text = format!("{text}; your administrator can do that");
+                    return self.answer_course(course, Answer::Corrupt(text));
+                }
                 self.note_user(course, &answer);
                 let row = row_of(answer).map(|row| row.map(|row| *row));
                 let live = row.map(|row| row.filter(|row| !row.ended));

@@ -178,4 +178,6 @@ pub enum StoreAnswer {
     /// It cannot be reached, or did not answer in time. What was asked may
     /// have happened all the same.
     Down,
+    /// To a read: it has a row that is not valid; why and what to do.
+    Corrupt(String),
 }

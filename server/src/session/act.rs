@@ -71,6 +71,8 @@ pub enum Answer {
     Group(Answers),
     /// To [`Act::ReadStore`].
     Row(Result<Option<SessionRow>, Down>),
+    /// To [`Act::ReadStore`]: what is stored is not valid; for the user.
+    Corrupt(String),
     /// To [`Act::Probe`].
     Probed(Probed),
     /// To [`Act::Choose`].

@@ -214,6 +214,7 @@ impl Placement {
                 self.here(copy)
             }
             (State::Comparing(copy), Answer::Row(row)) => self.compared(copy, row),
+            (State::Comparing(copy), Answer::Corrupt(_)) => self.compared(copy, Err(Down)),
             (State::HereAlone, Answer::Here { copy, .. }) => self.here_alone(copy),
             (State::Awaiting(copy), Answer::Started(Ok(endpoint))) => {
                 self.confirm_own(LocalCopy { endpoint: Some(endpoint), ..copy }, endpoint)
@@ -229,6 +230,17 @@ impl Placement {
                 Act::ReadStore.into()
             }
             (State::Reading(answers), Answer::Row(row)) => self.decide(&answers, row),
+            // Nothing that runs needs the store to be found.
+            (State::Reading(answers), Answer::Corrupt(text)) => {
+                let step = self.decide(&answers, Err(Down));
+                match self.state {
+                    State::Waiting => refuse(RefusalCode::StoreUnavailable, text),
+                    _ => step,
+                }
+            }
+            (State::Rereading { .. }, Answer::Corrupt(text)) => {
+                refuse(RefusalCode::StoreUnavailable, text)
+            }
             (State::Probing { row, round, server_spoke }, Answer::Probed(probed)) => {
                 self.probed(row, round, server_spoke, probed)
             }

@@ -192,14 +192,17 @@ impl Store {
         read: impl Fn(&AnyRow) -> Result<T, Corrupt>,
     ) -> Result<Option<T>, StoreError> {
         let row = rows.first().map(read).transpose();
-        row.map_err(|corrupt| Fault::Corrupt(corrupt).of(&self.inner.location))
+        row.map_err(|corrupt| {
+            self.tell(corrupt.clone());
+            Fault::Corrupt(corrupt).of(&self.inner.location)
+        })
     }
 
     fn tell(&self, corrupt: Corrupt) {
         let mut told = self.inner.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < TOLD_MAX && told.insert(corrupt.clone()) {
             let error = Fault::Corrupt(corrupt).of(&self.inner.location);
-            tracing::error!("{error}; until then it is left out");
+            tracing::error!("{error}; until then it is as if it could not be read");
         }
     }
 }

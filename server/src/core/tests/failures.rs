@@ -1,8 +1,8 @@
 //! Servers and hosts that fall silent.
 
-use super::world::{World, attach, failover, insert, name, redirect, status};
+use super::world::{World, attach, failover, insert, name, redirect, refusal, status};
 use crate::core::Event;
-use afterglow_wire::control::{Origin, Showing};
+use afterglow_wire::control::{Origin, RefusalCode, Showing};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::ticket::SealedTicket;
 
@@ -222,4 +222,28 @@ fn what_was_wanted_of_a_lost_host_is_over_when_the_session_is_taken_over() {
         [],
         "what its user works in is not ended"
     );
+}
+
+#[test]
+fn a_corrupt_row_is_told_to_its_user_and_keeps_nobody_from_what_runs() {
+    let (mut world, session, resume) = with_session();
+    world.store_corrupt = true;
+    // At its own server, and by way of the group.
+    let link = world.connect(0, 2);
+    world.insert(0, link, insert(7));
+    assert_eq!(world.last(0, link, attach).expect("attached").session, session);
+    let link = world.connect(1, 3);
+    world.insert(1, link, insert(8));
+    world.run_ms(1_000);
+    assert_eq!(world.last(1, link, redirect).expect("sent on").to.name, name("mud"));
+    // Once its host is lost there is no way around the store.
+    world.servers[0].alive = false;
+    world.endpoints.clear();
+    let link = world.connect(1, 1);
+    world.insert(1, link, failover(9, "mud", None, Some(&resume)));
+    world.run_ms(9_000);
+    let refused = world.last(1, link, refusal).expect("refused");
+    assert_eq!(refused.code, RefusalCode::StoreUnavailable);
+    assert!(refused.text.contains("session 03") && refused.text.contains("administrator"));
+    assert!(world.servers[1].started.is_empty());
 }

@@ -60,6 +60,8 @@ pub struct World {
     pub servers: Vec<Server>,
     pub store: StoreModel,
     pub store_up: bool,
+    /// True if what it has of a token cannot be read.
+    pub store_corrupt: bool,
     /// True: the store does what it is asked, and its answers are lost.
     pub answers_lost: bool,
     /// True: what the store is asked waits, done or not.
@@ -97,6 +99,7 @@ impl World {
             servers: (0..count).map(|index| server(index, catalogue, 1)).collect(),
             store: StoreModel::default(),
             store_up: true,
+            store_corrupt: false,
             answers_lost: false,
             hold_answers: false,
             held: Vec::new(),
@@ -222,6 +225,9 @@ impl World {
     fn stored(&mut self, operation: &StoreOperation) -> StoreAnswer {
         if !self.store_up {
             return StoreAnswer::Down;
+        }
+        if self.store_corrupt && matches!(operation, StoreOperation::TokenSession { .. }) {
+            return StoreAnswer::Corrupt("session 03: its size is not valid; mend that row".into());
         }
         let answer = self.store.perform(operation, self.now_ms);
         if self.answers_lost { StoreAnswer::Down } else { answer }
