@@ -5,7 +5,7 @@
 
 use super::gap::{GapView, Lost};
 use super::input::Seen;
-use super::insert::Stop;
+use super::refusal::Stop;
 use super::suspicion::Suspicion;
 use super::{Action, Connection, DISPLAY_OPEN_TIMEOUT_MS, LinkId, Logged, RESTARTED_SHOWN_MS};
 use crate::view::ToWindow;

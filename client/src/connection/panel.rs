@@ -3,7 +3,8 @@
 //!
 //! All of it belongs to the insert that is in, and ends with it.
 
-use super::insert::{Phase, Stop};
+use super::insert::Phase;
+use super::refusal::Stop;
 use super::{Connection, Logged};
 use crate::view::{Ask, Panel, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};

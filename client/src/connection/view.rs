@@ -2,7 +2,8 @@
 
 use super::attempts::Attempt;
 use super::gap::GapView;
-use super::insert::{Phase, Present, Stop};
+use super::insert::{Phase, Present};
+use super::refusal::Stop;
 use super::{Action, Connection, Logged};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
 use afterglow_wire::control::RefusalCode;
