@@ -242,6 +242,7 @@ impl Connection {
         }
         self.search_on();
         self.send_insert();
+        self.close_unseen_panel();
         self.tell_view();
     }
 
