@@ -26,7 +26,7 @@ const ASK_AGAIN_MS_MAX: u64 = 4_000;
 pub(super) struct Present {
     pub(super) token: Token,
     /// Which of its sessions, until a server answered with one.
-    want: Want,
+    pub(super) want: Want,
     /// The number of its insert.
     pub(super) number: u64,
     pub(super) since_ms: u64,
@@ -85,7 +85,7 @@ impl Connection {
         }
     }
 
-    pub(super) fn put_token_in(&mut self, token: Token) {
+    fn put_token_in(&mut self, token: Token) {
         if self.present.as_ref().is_some_and(|present| present.token == token) {
             return;
         }

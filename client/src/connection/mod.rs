@@ -298,6 +298,7 @@ impl Connection {
             Ask::TrustGroup(group) => self.trust_group(group),
             Ask::RefuseGroup(group) => self.refuse_group(group),
             Ask::TryAgain => self.try_again(),
+            Ask::GoBack => self.go_back(),
             ask => self.panel_asked(ask),
         }
     }

@@ -7,6 +7,7 @@ use super::insert::{Phase, Present};
 use super::{Connection, Logged};
 use afterglow_wire::control::{RefusalCode, Refused, SessionEnded};
 use afterglow_wire::ids::ServerName;
+use afterglow_wire::sessions::Want;
 
 /// How often a refusal that may be a matter of moments is answered by asking
 /// again.
@@ -23,6 +24,14 @@ pub(super) enum Stop {
     Ended { text: String },
     /// The user signed off.
     SignedOff,
+}
+
+impl Present {
+    /// True if another session than the last one is wanted, and did not come
+    /// yet.
+    pub(super) fn wants_another(&self) -> bool {
+        self.want != Want::Last
+    }
 }
 
 impl Connection {
@@ -106,21 +115,35 @@ impl Connection {
         }
     }
 
-    /// The user wants another attempt: a token that stays in is presented anew.
+    /// The user wants another attempt: a token that stays in is presented anew,
+    /// for the session that was refused, or else for the last one.
     pub(super) fn try_again(&mut self) {
-        let stopped = |present: &Present| matches!(present.phase, Phase::Stopped(_));
-        match &self.present {
-            Some(present) if stopped(present) => {
-                let token = present.token.clone();
-                self.take_token_out();
-                self.put_token_in(token);
+        let now_ms = self.now_ms;
+        let Some(present) = &mut self.present else {
+            self.distrusted.clear();
+            return self.search.candidates.release(None);
+        };
+        let want = match present.phase {
+            Phase::Stopped(Stop::Refused { .. }) => present.want,
+            Phase::Stopped(_) => Want::Last,
+            // It is tried again by itself, and now at once.
+            Phase::Wanted { .. } if present.refusal.is_some() => {
+                present.phase = Phase::Wanted { at_ms: now_ms };
+                return;
             }
-            Some(_) => {}
-            None => {
-                self.distrusted.clear();
-                self.search.candidates.release(None);
-            }
-        }
+            Phase::Wanted { .. } | Phase::Asked { .. } | Phase::Answered => return,
+        };
+        let token = present.token.clone();
+        self.take_token_out();
+        self.present_anew(token, want);
+    }
+
+    /// The user gives up the other session that was wanted, for the last one.
+    pub(super) fn go_back(&mut self) {
+        let wanted = self.present.as_ref().filter(|present| present.wants_another());
+        let Some(token) = wanted.map(|present| present.token.clone()) else { return };
+        self.take_token_out();
+        self.present_anew(token, Want::Last);
     }
 }
 

@@ -53,7 +53,7 @@ impl Connection {
         let over = self.panel_view();
         let notice = self.notice_badge();
         if let Phase::Stopped(stop) = &present.phase {
-            let panel = over.unwrap_or_else(|| stopped(stop));
+            let panel = over.unwrap_or_else(|| self.stopped(present, stop));
             return View { picture: Picture::Blank, panel: Some(panel), badge: notice };
         }
         match (&self.shown, self.gap()) {
@@ -126,7 +126,7 @@ impl Connection {
         }
         let Some(up) = self.up() else { return self.no_server() };
         if let Some((server, code, text)) = &present.refusal {
-            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
+            return self.refused_panel(present, server, *code, text);
         }
         let (stage, host) = present.progress.clone().unzip();
         Panel::Inserting {
@@ -154,7 +154,7 @@ impl Connection {
                 RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved
             )
         {
-            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
+            return self.refused_panel(present, server, *code, text);
         }
         let stage = present.progress.as_ref().map(|(stage, _)| *stage);
         // That the programs keep running is only said where nothing is known
@@ -168,6 +168,39 @@ impl Connection {
     /// What the user was told a moment ago, whatever panel is up.
     fn notice_badge(&self) -> Option<Badge> {
         self.notice_view().map(|text| Badge::Notice { text: text.to_owned() })
+    }
+
+    fn stopped(&self, present: &Present, stop: &Stop) -> Panel {
+        match stop.clone() {
+            Stop::Refused { server, code, text } => {
+                self.refused_panel(present, &server, code, &text)
+            }
+            Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
+            Stop::Ended { text } => Panel::Ended { text },
+            Stop::SignedOff => Panel::SignedOff,
+        }
+    }
+
+    /// A refusal, with the ways out of it. A token that is not accepted has no
+    /// sessions, and a server that was shown a bad ticket only does not tell
+    /// them.
+    fn refused_panel(
+        &self,
+        present: &Present,
+        server: &ServerName,
+        code: RefusalCode,
+        text: &str,
+    ) -> Panel {
+        let accepted =
+            !matches!(code, RefusalCode::TokenNotAccepted | RefusalCode::ChallengeFailed);
+        let told = accepted && code != RefusalCode::TicketRefused;
+        Panel::Refused {
+            server: server.clone(),
+            code,
+            text: text.to_owned(),
+            back: accepted && present.wants_another(),
+            sessions: told && self.up().is_some(),
+        }
     }
 
     fn badge(&self, present: &Present) -> Option<Badge> {
@@ -228,15 +261,6 @@ fn tried(attempt: &Attempt) -> String {
     let (target, opened) = (&attempt.target, attempt.opened.as_ref());
     let server = opened.map(|(_, server)| server).or(target.server.as_ref());
     server.map_or_else(|| target.address.to_string(), ToString::to_string)
-}
-
-fn stopped(stop: &Stop) -> Panel {
-    match stop.clone() {
-        Stop::Refused { server, code, text } => Panel::Refused { server, code, text },
-        Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
-        Stop::Ended { text } => Panel::Ended { text },
-        Stop::SignedOff => Panel::SignedOff,
-    }
 }
 
 fn picture_name(picture: Picture) -> &'static str {

@@ -86,7 +86,7 @@ fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks:
     }
     if !card.buttons.is_empty() {
         ui.add_space(10.0);
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             for wish in &card.buttons {
                 if button(ui, wish, focus_primary) {
                     asks.push(wish.ask.clone());

@@ -119,7 +119,9 @@ pub fn card(panel: &Panel) -> Card {
             stage_words(*stage, server, host.as_ref()),
         )
         .elapsed(*for_ms),
-        Panel::Refused { server, code, text } => refused(server, *code, text),
+        Panel::Refused { server, code, text, back, sessions } => {
+            refused(server, *code, text, (*back, *sessions))
+        }
         Panel::Moving { from, to } => Card::new(
             Tone::Working,
             "Moving to your desktop",
@@ -240,7 +242,12 @@ fn resuming(on: &ServerName, lost: Option<&ServerName>, stage: Option<Stage>, fo
     Card::new(Tone::Working, "Resuming your desktop", text).hint("You need not do anything.")
 }
 
-fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
+fn refused(
+    server: &ServerName,
+    code: RefusalCode,
+    text: &str,
+    (back, sessions): (bool, bool),
+) -> Card {
     let title = match code {
         RefusalCode::TokenNotAccepted => "This card is not accepted",
         RefusalCode::ChallengeFailed => "The card could not be checked",
@@ -252,9 +259,16 @@ fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
         RefusalCode::StoreUnavailable => "The group's store does not answer",
         RefusalCode::Unresolved => "Your desktop cannot be reached now",
     };
-    Card::new(Tone::Attention, title, text)
+    let mut card = Card::new(Tone::Attention, title, text)
         .hint(format!("This is the answer of {server}."))
-        .primary("Try again", Ask::TryAgain)
+        .primary("Try again", Ask::TryAgain);
+    if back {
+        card = card.secondary("Back to your last session", Ask::GoBack);
+    }
+    if sessions {
+        card = card.secondary("Your sessions", Ask::TogglePanel);
+    }
+    card
 }
 
 /// 64 digits as four lines of four groups of four.
@@ -336,6 +350,17 @@ mod tests {
         assert_eq!(lines[0], "0123 4567 89AB CDEF");
         let digits: String = lines.concat().split(' ').collect();
         assert_eq!(digits.to_ascii_lowercase(), group.to_string());
+    }
+
+    #[test]
+    fn a_refusal_offers_the_ways_out_that_there_are() {
+        let server: ServerName = "mud".parse().unwrap();
+        let asks = |ways| {
+            let card = refused(&server, RefusalCode::Full, "It is full.", ways);
+            card.buttons.into_iter().map(|button| button.ask).collect::<Vec<_>>()
+        };
+        assert_eq!(asks((false, false)), [Ask::TryAgain]);
+        assert_eq!(asks((true, true)), [Ask::TryAgain, Ask::GoBack, Ask::TogglePanel]);
     }
 
     #[test]

@@ -98,17 +98,17 @@ fn after_the_card_is_in() {
     };
     panel("inserting", Picture::Blank, inserting(None, None));
     panel("inserting-probing", Picture::Blank, inserting(Some(Stage::Probing), Some("host05")));
-    panel(
-        "refused",
-        Picture::Blank,
-        Panel::Refused {
-            server: server("mud"),
-            code: RefusalCode::SessionFailed,
-            text: "The desktop ended as soon as it was started: xterm was not found. \
-                   Ask whoever looks after mud."
-                .into(),
-        },
-    );
+    let refused = |back, sessions| Panel::Refused {
+        server: server("mud"),
+        code: RefusalCode::SessionFailed,
+        text: "The desktop ended as soon as it was started: xterm was not found. \
+               Ask whoever looks after mud."
+            .into(),
+        back,
+        sessions,
+    };
+    panel("refused", Picture::Blank, refused(false, false));
+    panel("refused-switch", Picture::Blank, refused(true, true));
     panel("moving", Picture::Blank, Panel::Moving { from: server("mud"), to: server("host05") });
 }
 

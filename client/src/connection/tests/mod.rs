@@ -8,6 +8,7 @@ mod frames;
 mod panel;
 mod races;
 mod reconnect;
+mod refusal;
 mod silence;
 
 use super::*;
