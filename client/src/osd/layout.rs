@@ -34,7 +34,7 @@ pub fn card(
     context: &egui::Context,
     card: &Card,
     waited_ms: u64,
-    focus_primary: bool,
+    fresh: bool,
     asks: &mut Vec<Ask>,
 ) {
     let screen = context.content_rect();
@@ -58,13 +58,16 @@ pub fn card(
             frame.show(ui, |ui| {
                 ui.set_width(width - 64.0);
                 ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                    contents(ui, card, waited_ms, focus_primary, asks);
+                    contents(ui, card, waited_ms, fresh, asks);
                 });
             });
         });
 }
 
-fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks: &mut Vec<Ask>) {
+fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, fresh: bool, asks: &mut Vec<Ask>) {
+    if ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+        asks.extend(card.escape.clone());
+    }
     let elapsed_ms = card.elapsed_ms.map(|elapsed_ms| elapsed_ms + waited_ms);
     if card.idle {
         brand(ui);
@@ -88,7 +91,7 @@ fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks:
         ui.add_space(10.0);
         ui.horizontal_wrapped(|ui| {
             for wish in &card.buttons {
-                if button(ui, wish, focus_primary) {
+                if button(ui, wish, fresh && !card.decides) {
                     asks.push(wish.ask.clone());
                 }
             }
@@ -147,7 +150,7 @@ fn progress(ui: &mut Ui, tone: Tone, elapsed_ms: Option<u64>) {
     });
 }
 
-fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
+fn button(ui: &mut Ui, wish: &Button, focused: bool) -> bool {
     let (fill, text) = if wish.primary {
         (GLOW, Color32::from_rgb(0x22, 0x12, 0x06))
     } else {
@@ -156,8 +159,7 @@ fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
     let label = RichText::new(wish.label).font(FontId::proportional(15.0)).color(text);
     let button = egui::Button::new(label).fill(fill).corner_radius(CornerRadius::same(9));
     let response = ui.add(button);
-    // Trust is never one careless press of Enter away.
-    if focus_primary && wish.primary && !matches!(wish.ask, Ask::TrustGroup(_)) {
+    if focused && wish.primary {
         response.request_focus();
     }
     response.clicked()

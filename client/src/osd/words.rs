@@ -22,7 +22,8 @@ pub struct Button {
     pub label: &'static str,
     /// What it asks for.
     pub ask: Ask,
-    /// True for the one that most people want; Enter presses it.
+    /// True for the one that most people want; Enter presses it, unless the
+    /// card asks for a decision.
     pub primary: bool,
 }
 
@@ -45,6 +46,11 @@ pub struct Card {
     pub elapsed_ms: Option<u64>,
     /// What can be pressed.
     pub buttons: Vec<Button>,
+    /// What Escape asks for.
+    pub escape: Option<Ask>,
+    /// True if it asks for a decision: nothing has the focus until the user
+    /// gives it, for a key that was typed at something else is no answer.
+    pub decides: bool,
 }
 
 impl Card {
@@ -58,6 +64,8 @@ impl Card {
             fingerprint: None,
             elapsed_ms: None,
             buttons: Vec::new(),
+            escape: None,
+            decides: false,
         }
     }
 
@@ -159,9 +167,11 @@ pub fn card(panel: &Panel) -> Card {
         .primary("Show it here", Ask::TryAgain),
         Panel::Question { question, text } => {
             let answer = |yes| Ask::Answer { question: *question, yes };
-            Card::new(Tone::Attention, "The administrator asks", text.clone())
-                .secondary("Yes", answer(true))
+            let card = Card::new(Tone::Attention, "The administrator asks", text.clone())
+                .hint("Click, or choose with Tab and Enter. Escape means no.")
                 .primary("No", answer(false))
+                .secondary("Yes", answer(true));
+            Card { escape: Some(answer(false)), decides: true, ..card }
         }
         // It is no card: see `sessions`.
         Panel::Sessions(_) => Card::new(Tone::Calm, "Your sessions", ""),
@@ -185,6 +195,7 @@ fn first_meeting(group: &GroupId, server: &ServerName) -> Card {
     .primary("Trust this group", Ask::TrustGroup(*group))
     .secondary("Do not trust", Ask::RefuseGroup(*group));
     card.fingerprint = Some(fingerprint_lines(group));
+    card.decides = true;
     card
 }
 

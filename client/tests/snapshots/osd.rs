@@ -268,6 +268,58 @@ fn enter_presses_the_primary_button_but_never_trusts() {
     assert_eq!(asked(&meeting, &tabs_enter), [Ask::RefuseGroup(group)]);
 }
 
+fn question(number: u64) -> Panel {
+    Panel::Question { question: number, text: "Move it now?".into() }
+}
+
+fn answer(question: u64, yes: bool) -> Ask {
+    Ask::Answer { question, yes }
+}
+
+#[test]
+fn a_question_is_answered_by_who_read_it_and_by_no_key_that_was_on_its_way() {
+    use egui::Key::{Enter, Escape, Space, Tab};
+    let typed = |keys: &[egui::Key]| {
+        asked(&question(4), &keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>())
+    };
+    assert_eq!(typed(&[Enter, Space]), []);
+    assert_eq!(typed(&[Escape]), [answer(4, false)]);
+    assert_eq!(typed(&[Tab, Enter]), [answer(4, false)]);
+    assert_eq!(typed(&[Tab, Tab, Space]), [answer(4, true)]);
+}
+
+#[test]
+fn a_new_panel_inherits_neither_the_focus_nor_the_keys_of_the_one_before() {
+    let mut osd = Osd::new();
+    let mut now_ms = 0;
+    let mut run = |osd: &mut Osd, events: &[egui::Event]| {
+        events.iter().for_each(|event| osd.event(event.clone()));
+        now_ms += 20;
+        let mut outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+        outcome.textures.clear();
+        outcome.asks
+    };
+    let (enter, tab) = (key(egui::Key::Enter), key(egui::Key::Tab));
+    // "Show it here" has the focus, at the place where "No" will be.
+    osd.show(Some(&Panel::Elsewhere { dtu: "hall".into() }), None, 0);
+    run(&mut osd, &[]);
+    osd.show(Some(&question(1)), None, 0);
+    assert_eq!(run(&mut osd, &[]), []);
+    assert_eq!(run(&mut osd, &enter), []);
+    // A second question is not answered by who was about to answer the first.
+    run(&mut osd, &tab);
+    osd.show(Some(&question(2)), None, 0);
+    assert_eq!(run(&mut osd, &enter), []);
+    run(&mut osd, &tab);
+    // The same question again changes nothing.
+    osd.show(Some(&question(2)), None, 0);
+    assert_eq!(run(&mut osd, &enter), [answer(2, false)]);
+    // What was typed before the next panel came is not for that.
+    key(egui::Key::Escape).map(|event| osd.event(event));
+    osd.show(Some(&question(3)), None, 0);
+    assert_eq!(run(&mut osd, &[]), []);
+}
+
 #[test]
 fn a_time_that_is_up_ticks_once_a_second() {
     let mut osd = Osd::new();
