@@ -11,8 +11,8 @@ pub const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
 pub const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
 pub const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
 pub const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
-pub const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
-pub const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
+const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
+const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
 
 /// Colours and shapes of everything that egui draws by itself.
 pub fn set_style(context: &egui::Context) {
@@ -28,18 +28,23 @@ pub fn set_style(context: &egui::Context) {
     });
 }
 
-/// A card in the middle of the screen. It is there at once: who lost their
-/// desktop is to know why in the same moment.
-pub fn card(
+/// How much room a card leaves at both sides of the screen together, in points.
+const CARD_APART: f32 = 32.0;
+/// No card is narrower than this, in points.
+const CARD_WIDTH_MIN: f32 = 120.0;
+
+/// A dark card in the middle of the screen, as wide as it may be and as high
+/// as its contents; `margin` is what it leaves around them, in points.
+pub fn in_the_middle(
     context: &egui::Context,
-    card: &Card,
-    waited_ms: u64,
-    fresh: bool,
-    asks: &mut Vec<Ask>,
+    id: egui::Id,
+    width_max: f32,
+    margin: Margin,
+    contents: impl FnOnce(&mut Ui),
 ) {
     let screen = context.content_rect();
-    let width = CARD_WIDTH.min(screen.width() - 32.0).max(120.0);
-    egui::Area::new(egui::Id::unique("card"))
+    let width = width_max.min(screen.width() - CARD_APART).max(CARD_WIDTH_MIN);
+    egui::Area::new(id)
         .fade_in(false)
         .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
         .movable(false)
@@ -54,14 +59,29 @@ pub fn card(
                     spread: 0,
                     color: Color32::from_black_alpha(110),
                 })
-                .inner_margin(Margin::symmetric(32, 28));
+                .inner_margin(margin);
             frame.show(ui, |ui| {
-                ui.set_width(width - 64.0);
-                ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                    contents(ui, card, waited_ms, fresh, asks);
-                });
+                ui.set_width(width - margin.sum().x);
+                contents(ui);
             });
         });
+}
+
+/// A card in the middle of the screen. It is there at once: who lost their
+/// desktop is to know why in the same moment.
+pub fn card(
+    context: &egui::Context,
+    card: &Card,
+    waited_ms: u64,
+    fresh: bool,
+    asks: &mut Vec<Ask>,
+) {
+    let (id, margin) = (egui::Id::unique("card"), Margin::symmetric(32, 28));
+    in_the_middle(context, id, CARD_WIDTH, margin, |ui| {
+        ui.with_layout(Layout::top_down(Align::Min), |ui| {
+            contents(ui, card, waited_ms, fresh, asks);
+        });
+    });
 }
 
 fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, fresh: bool, asks: &mut Vec<Ask>) {

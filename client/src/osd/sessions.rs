@@ -1,14 +1,14 @@
 //! The session panel: a list of the token's sessions, and beneath it what can
 //! be done with the one that is chosen.
 
-use super::layout::{ATTENTION, CALM, CARD, EDGE, GLOW, TEXT, TEXT_SOFT};
+use super::layout::{self, ATTENTION, CALM, GLOW, TEXT, TEXT_SOFT};
 use super::words::duration;
 use crate::view::{Ask, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
-use egui::{Align2, Button, Color32, CornerRadius, FontId, Key, Margin, RichText, Stroke, Ui};
+use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, RichText, Stroke, Ui};
 
 const WIDTH: f32 = 560.0;
 
@@ -39,27 +39,14 @@ pub fn show(
     choice.follow(&panel.sessions);
     keys(context, panel, choice, asks);
     choice.hold(&panel.sessions);
-    let screen = context.content_rect();
-    let width = WIDTH.min(screen.width() - 32.0).max(120.0);
-    egui::Area::new(egui::Id::unique("sessions"))
-        .fade_in(false)
-        .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .movable(false)
-        .show(context, |ui| {
-            let frame = egui::Frame::new()
-                .fill(CARD)
-                .stroke(Stroke::new(1.0, EDGE))
-                .corner_radius(CornerRadius::same(16))
-                .inner_margin(Margin::symmetric(24, 20));
-            frame.show(ui, |ui| {
-                ui.set_width(width - 48.0);
-                ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
-                let height = (screen.height() - 96.0).max(120.0);
-                egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-                    contents(ui, panel, choice, asks);
-                });
-            });
+    let height = (context.content_rect().height() - 96.0).max(120.0);
+    let (id, margin) = (egui::Id::unique("sessions"), Margin::symmetric(24, 20));
+    layout::in_the_middle(context, id, WIDTH, margin, |ui| {
+        ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
+        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
+            contents(ui, panel, choice, asks);
         });
+    });
     choice.hold(&panel.sessions);
 }
 

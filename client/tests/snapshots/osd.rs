@@ -315,7 +315,7 @@ fn a_new_panel_inherits_neither_the_focus_nor_the_keys_of_the_one_before() {
     osd.show(Some(&question(2)), None, 0);
     assert_eq!(run(&mut osd, &enter), [answer(2, false)]);
     // What was typed before the next panel came is not for that.
-    key(egui::Key::Escape).map(|event| osd.event(event));
+    key(egui::Key::Escape).into_iter().for_each(|event| osd.event(event));
     osd.show(Some(&question(3)), None, 0);
     assert_eq!(run(&mut osd, &[]), []);
 }
