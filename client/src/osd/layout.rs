@@ -185,27 +185,35 @@ fn button(ui: &mut Ui, wish: &Button, focused: bool) -> bool {
     response.clicked()
 }
 
-/// A small word in the upper right corner.
+/// No badge is wider than this, in points: it is to cover little.
+const BADGE_WIDTH_MAX: f32 = 420.0;
+/// How far a badge is from the edges of the screen, in points.
+const BADGE_APART: f32 = 12.0;
+
+/// A small word in the upper right corner, over whatever else is up. What is
+/// too long for a line takes several.
 pub fn badge(context: &egui::Context, text: &str) {
+    let room = context.content_rect().width() - 2.0 * BADGE_APART;
+    let margin = Margin::symmetric(12, 8);
     egui::Area::new(egui::Id::unique("badge"))
+        .order(egui::Order::Foreground)
         .fade_in(false)
-        .anchor(Align2::RIGHT_TOP, egui::vec2(-12.0, 12.0))
+        .anchor(Align2::RIGHT_TOP, egui::vec2(-BADGE_APART, BADGE_APART))
         .interactable(false)
         .show(context, |ui| {
             let frame = egui::Frame::new()
                 .fill(CARD)
                 .stroke(Stroke::new(1.0, EDGE))
                 .corner_radius(CornerRadius::same(12))
-                .inner_margin(Margin::symmetric(12, 6));
+                .inner_margin(margin);
             frame.show(ui, |ui| {
-                ui.horizontal(|ui| {
-                    let size = egui::vec2(8.0, 12.0);
+                ui.set_max_width(room.min(BADGE_WIDTH_MAX) - margin.sum().x);
+                ui.horizontal_top(|ui| {
+                    let size = egui::vec2(8.0, 15.0);
                     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
                     ui.painter().circle_filled(rect.center(), 3.5, ATTENTION);
-                    let text = RichText::new(text).font(FontId::proportional(13.0));
-                    ui.add(
-                        egui::Label::new(text.color(TEXT)).wrap_mode(egui::TextWrapMode::Extend),
-                    );
+                    let text = RichText::new(text).font(FontId::proportional(13.0)).color(TEXT);
+                    ui.add(egui::Label::new(text).wrap());
                 });
             });
         });

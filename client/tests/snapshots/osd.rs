@@ -220,6 +220,14 @@ fn the_session_panel_is_worked_by_keys() {
 fn badges() {
     let told = Badge::Notice { text: "The service mail failed and is started again.".into() };
     golden("badge-notice", Picture::Live, None, Some(told));
+    let long = Badge::Notice {
+        text: "mud was lost before it confirmed your order: perhaps the session was not renamed. \
+               Look at the list of your sessions, and try again."
+            .into(),
+    };
+    golden("badge-long", Picture::Live, None, Some(long.clone()));
+    let ended = Panel::Ended { text: "The desktop was closed on mud.".into() };
+    golden("badge-over-ended", Picture::Blank, Some(ended), Some(long));
     let lost = Badge::ControlLost { server: server("mud") };
     golden("badge-control-lost", Picture::Live, None, Some(lost));
     let cared = Badge::CaredForBy { server: server("host05"), instead_of: server("mud") };
@@ -354,5 +362,37 @@ fn a_small_window_gets_a_smaller_card() {
         let mut outcome = osd.run(0, size_px, scale_factor);
         outcome.textures.clear();
         assert_eq!(osd.pixels_per_point(), expected);
+    }
+}
+
+/// What a drawing covers, in points.
+fn extent(osd: &Osd) -> egui::Rect {
+    let mut extent = egui::Rect::NOTHING;
+    for clipped in &osd.drawing().primitives {
+        let egui::epaint::Primitive::Mesh(mesh) = &clipped.primitive else { continue };
+        mesh.vertices.iter().for_each(|vertex| extent.extend_with(vertex.pos));
+    }
+    extent
+}
+
+#[test]
+fn a_badge_is_as_large_as_its_words_and_never_larger_than_the_window() {
+    let badge = |words: usize| Badge::Notice { text: "as it happens ".repeat(words) };
+    let run = |osd: &mut Osd, words: usize, at_ms: u64, width_px: u32| {
+        osd.show(None, Some(&badge(words)), at_ms);
+        for step in 0..3 {
+            osd.run(at_ms + 20 * step, (width_px, HEIGHT.into()), 1.0).textures.clear();
+        }
+        extent(osd)
+    };
+    for width_px in [1280, 640, 320] {
+        let mut osd = Osd::new();
+        let short = run(&mut osd, 1, 0, width_px);
+        let long = run(&mut osd, 12, 1_000, width_px);
+        let screen = width_px as f32 / osd.pixels_per_point();
+        assert!(long.left() >= 0.0 && long.right() <= screen, "{long:?} in {screen}");
+        assert!(long.width() > short.width() && long.height() > short.height());
+        assert_eq!(run(&mut Osd::new(), 12, 0, width_px), long);
+        assert_eq!(run(&mut osd, 1, 2_000, width_px), short);
     }
 }
