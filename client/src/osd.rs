@@ -170,6 +170,18 @@ impl Osd {
     }
 }
 
+/// The wheel turned by so many steps, right and down, for [`Osd::event`].
+pub fn wheel(steps_x: i16, steps_y: i16) -> egui::Event {
+    egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Line,
+        // The user moves the view, egui the content.
+        delta: -egui::vec2(steps_x.into(), steps_y.into()),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Unknown,
+        modifiers: egui::Modifiers::NONE,
+    }
+}
+
 /// True if what the user sees is the same panel, with other times or details.
 /// Another question is another panel, though its title is the same.
 fn is_same(one: Option<&words::Card>, other: Option<&words::Card>) -> bool {

@@ -20,6 +20,10 @@ pub fn set_style(context: &egui::Context) {
     context.all_styles_mut(|style| {
         // Nothing moves by itself: a window at rest costs nothing.
         style.animation_time = 0.0;
+        style.scroll_animation = egui::style::ScrollAnimation::none();
+        // That there is more is to be seen without trying.
+        style.spacing.scroll.dormant_handle_opacity = 0.6;
+        style.spacing.scroll.floating_width = 4.0;
         style.interaction.selectable_labels = false;
         style.spacing.button_padding = egui::vec2(18.0, 10.0);
         style.spacing.item_spacing = egui::vec2(10.0, 8.0);

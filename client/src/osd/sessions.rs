@@ -8,7 +8,7 @@ use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
-use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, RichText, Stroke, Ui};
+use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, Response, RichText, Stroke, Ui};
 
 const WIDTH: f32 = 560.0;
 
@@ -23,6 +23,8 @@ pub struct Choice {
     name: Option<String>,
     /// True if "End" was pressed once.
     ending: bool,
+    /// True if a key chose the row, which has to be scrolled into view.
+    reveal: bool,
 }
 
 /// Draws the panel.
@@ -40,12 +42,13 @@ pub fn show(
     keys(context, panel, choice, asks);
     choice.hold(&panel.sessions);
     let height = (context.content_rect().height() - 96.0).max(120.0);
-    let (id, margin) = (egui::Id::unique("sessions"), Margin::symmetric(24, 20));
+    // The scroll bar has its place in what the card leaves at the right.
+    let bar = Margin { right: 14, ..Margin::ZERO };
+    let (id, margin) = (egui::Id::unique("sessions"), Margin::symmetric(24, 20) - bar);
     layout::in_the_middle(context, id, WIDTH, margin, |ui| {
         ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
-        egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-            contents(ui, panel, choice, asks);
-        });
+        let area = egui::ScrollArea::vertical().max_height(height).content_margin(bar);
+        area.show(ui, |ui| contents(ui, panel, choice, asks));
     });
     choice.hold(&panel.sessions);
 }
@@ -81,11 +84,11 @@ fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks
     if choice.name.is_some() {
         return;
     }
-    if pressed(Key::ArrowDown) && choice.row + 1 < panel.sessions.len() {
-        (choice.row, choice.ending) = (choice.row + 1, false);
-    }
-    if pressed(Key::ArrowUp) && choice.row > 0 {
-        (choice.row, choice.ending) = (choice.row - 1, false);
+    let down = pressed(Key::ArrowDown) && choice.row + 1 < panel.sessions.len();
+    let up = pressed(Key::ArrowUp) && choice.row > 0;
+    if down || up {
+        let row = choice.row + usize::from(down) - usize::from(up);
+        *choice = Choice { row, reveal: true, ..Choice::default() };
     }
     // Where a button has the focus, Enter is the button's.
     if pressed(Key::Enter)
@@ -98,13 +101,24 @@ fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks
 }
 
 fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
-    ui.label(RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT));
+    let heading = RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT);
+    let heading = ui.label(heading).rect;
     if !panel.listed {
         ui.label(RichText::new("Asking the server.").color(TEXT_SOFT));
     }
     for (row, entry) in panel.sessions.iter().enumerate() {
-        if session_row(ui, row, entry, row == choice.row) {
+        let title = match entry.name.as_str() {
+            "" => format!("Desktop {}", row + 1),
+            name => name.to_owned(),
+        };
+        let response = session_row(ui, &title, entry, row == choice.row);
+        if response.clicked() {
             *choice = Choice { row, ..Choice::default() };
+        }
+        if row == choice.row && std::mem::take(&mut choice.reveal) {
+            // Above the first row there is only the heading.
+            let above = if row == 0 { heading } else { response.rect };
+            ui.scroll_to_rect(response.rect.union(above), None);
         }
     }
     if !panel.trouble.is_empty() {
@@ -135,12 +149,8 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
     }
 }
 
-/// One session. True if it was chosen.
-fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> bool {
-    let name = match entry.name.as_str() {
-        "" => format!("Desktop {}", row + 1),
-        name => name.to_owned(),
-    };
+/// One session.
+fn session_row(ui: &mut Ui, title: &str, entry: &SessionEntry, chosen: bool) -> Response {
     let services: Vec<_> = entry.services.iter().map(|name| name.as_str()).collect();
     let with = match services.is_empty() {
         true => String::new(),
@@ -153,7 +163,7 @@ fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> b
         color,
         ..Default::default()
     };
-    job.append(&name, 0.0, format(16.0, color));
+    job.append(title, 0.0, format(16.0, color));
     job.append(&format!("\n{}{with}", state_words(entry)), 0.0, format(13.0, TEXT_SOFT));
     job.wrap.max_width = ui.available_width() - 24.0;
     let fill = if chosen { Color32::from_rgb(0x2a, 0x2e, 0x3d) } else { Color32::TRANSPARENT };
@@ -163,7 +173,15 @@ fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> b
         .stroke(edge)
         .corner_radius(CornerRadius::same(9))
         .min_size(egui::vec2(ui.available_width(), 0.0));
-    ui.add(button).clicked()
+    seen(ui.add(button))
+}
+
+/// What a key gave the focus is scrolled into view.
+fn seen(response: Response) -> Response {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+    response
 }
 
 /// How a session stands, in words.
@@ -267,7 +285,7 @@ fn button(ui: &mut Ui, label: &str, primary: bool) -> bool {
         false => (Color32::from_rgb(0x2a, 0x2e, 0x3d), TEXT),
     };
     let label = RichText::new(label).font(FontId::proportional(14.0)).color(text);
-    ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8))).clicked()
+    seen(ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8)))).clicked()
 }
 
 #[cfg(test)]

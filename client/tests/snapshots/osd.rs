@@ -4,20 +4,20 @@ use crate::golden::{Tolerance, check};
 use crate::picture::{fill, size};
 use afterglow_client::osd::Osd;
 use afterglow_client::render::scene::Scene;
-use afterglow_client::view::{Ask, Badge, Panel, Picture, SessionPanel};
+use afterglow_client::view::{Ask, Badge, Panel, Picture};
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{RefusalCode, Stage};
-use afterglow_wire::ids::{Epoch, GroupId, ServerName, SessionId};
-use afterglow_wire::service::{ServiceState, ServiceStatus};
-use afterglow_wire::sessions::{SessionEntry, SessionState};
+use afterglow_wire::ids::{GroupId, ServerName};
 
 const WIDTH: u16 = 640;
 const HEIGHT: u16 = 400;
+/// Enough for a turn of the wheel to come to its end.
+const RUNS_TO_REST: usize = 10;
 /// Text's edges are computed in floats, which compilers and processors may
 /// round in their own ways.
 const TOLERANCE: Tolerance = Tolerance::Text { channel_max: 3 };
 
-fn server(name: &str) -> ServerName {
+pub fn server(name: &str) -> ServerName {
     name.parse().unwrap()
 }
 
@@ -37,6 +37,20 @@ fn desktop() -> Vec<Command> {
 
 #[track_caller]
 fn golden(name: &str, picture: Picture, panel: Option<Panel>, badge: Option<Badge>) {
+    golden_after(name, picture, panel, badge, HEIGHT, &[]);
+}
+
+/// In a window of this height, after what the user did.
+#[track_caller]
+pub fn golden_after(
+    name: &str,
+    picture: Picture,
+    panel: Option<Panel>,
+    badge: Option<Badge>,
+    height_px: u16,
+    events: &[egui::Event],
+) {
+    let size_px = (WIDTH.into(), height_px.into());
     let gpu = crate::gpu();
     let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
     let (encoder, applied) = scene.framebuffer.apply(&desktop());
@@ -44,18 +58,23 @@ fn golden(name: &str, picture: Picture, panel: Option<Panel>, badge: Option<Badg
     gpu.queue.submit([encoder.finish()]);
     let mut osd = Osd::new();
     osd.show(panel.as_ref(), badge.as_ref(), 0);
-    // The second run is what is up once the focus has found its button.
-    for now_ms in [0, 50] {
-        let outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+    // The second run is what is up once the focus has found its button. What
+    // the user set in motion has come to rest by the last.
+    let rest = if events.is_empty() { 0 } else { RUNS_TO_REST };
+    let events = events.iter().cloned().map(Some);
+    let runs = [None, None].into_iter().chain(events).chain(vec![None; rest]);
+    for (event, now_ms) in runs.zip((0..).step_by(50)) {
+        event.into_iter().for_each(|event| osd.event(event));
+        let outcome = osd.run(now_ms, size_px, 1.0);
         assert!(outcome.asks.is_empty());
         scene.overlay.update_textures(outcome.textures);
     }
-    let pixels = scene.snapshot(picture, osd.drawing(), (WIDTH.into(), HEIGHT.into()));
+    let pixels = scene.snapshot(picture, osd.drawing(), size_px);
     check(&format!("osd-{name}"), &pixels.wait().unwrap(), TOLERANCE);
 }
 
 #[track_caller]
-fn panel(name: &str, picture: Picture, panel: Panel) {
+pub fn panel(name: &str, picture: Picture, panel: Panel) {
     golden(name, picture, Some(panel), None);
 }
 
@@ -152,68 +171,12 @@ fn when_it_is_over() {
     panel("elsewhere", Picture::Blank, Panel::Elsewhere { dtu: "reception-2".into() });
 }
 
-fn entry(number: u8, name: &str, on: &str, state: SessionState) -> SessionEntry {
-    SessionEntry {
-        session: SessionId([number; 16]),
-        epoch: Epoch(1),
-        name: name.into(),
-        server: server(on),
-        state,
-        age_ms: 200_000 * u64::from(number),
-        services: Default::default(),
-    }
-}
-
-fn three_sessions() -> SessionPanel {
-    let mut work = entry(1, "work", "host05", SessionState::Shown);
-    work.services = ["mail", "chart"].map(|name| name.parse().unwrap()).into_iter().collect();
-    let older = entry(3, "work", "mud", SessionState::OlderCopy);
-    let sessions = vec![work, entry(2, "", "host21", SessionState::HostSilent), older];
-    SessionPanel { listed: true, sessions, ..SessionPanel::default() }
-}
-
-fn sessions(panel: SessionPanel) -> Panel {
-    Panel::Sessions(Box::new(panel))
-}
-
 #[test]
-fn the_session_panel() {
-    panel("sessions", Picture::Dimmed, sessions(three_sessions()));
-    let mut one = three_sessions();
-    one.sessions.truncate(1);
-    let service = |name: &str, state, required, text: &str| ServiceStatus {
-        name: name.parse().unwrap(),
-        state,
-        required,
-        host: if name == "chart" { "ada@big".into() } else { String::new() },
-        text: text.into(),
-    };
-    one.services = vec![
-        service("mail", ServiceState::Running, true, ""),
-        service("chart", ServiceState::Running, false, ""),
-        service("music", ServiceState::Failed, false, "it ended with exit status: 1"),
-    ];
-    panel("sessions-services", Picture::Dimmed, sessions(one));
-    let trouble = "The group's store does not answer: only what is on this server is listed.";
-    let asking = SessionPanel { trouble: trouble.into(), ..SessionPanel::default() };
-    panel("sessions-trouble", Picture::Dimmed, sessions(asking));
+fn what_is_up_to_the_user() {
     let text = "The administrator wants to move this session to host05. Its programs end, and are \
                 started again there; what is not saved is lost. Move it now?";
     panel("question", Picture::Dimmed, Panel::Question { question: 1, text: text.into() });
     panel("signed-off", Picture::Blank, Panel::SignedOff);
-}
-
-#[test]
-fn the_session_panel_is_worked_by_keys() {
-    let keys = |keys: &[egui::Key]| keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>();
-    let three = sessions(three_sessions());
-    let second = SessionId([2; 16]);
-    let pressed = |keys: Vec<egui::Event>| asked(&three, &keys);
-    use egui::Key::{ArrowDown, Enter, Escape};
-    assert_eq!(pressed(keys(&[ArrowDown, Enter])), [Ask::Switch(second)]);
-    // An earlier copy is not switched to: it has to be continued first.
-    assert_eq!(pressed(keys(&[ArrowDown, ArrowDown, Enter])), []);
-    assert_eq!(pressed(keys(&[Escape])), [Ask::TogglePanel]);
 }
 
 #[test]
@@ -236,7 +199,7 @@ fn badges() {
 
 /// Runs an on-screen display with a panel, presses things, and tells what was
 /// asked for.
-fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
+pub fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
     let mut osd = Osd::new();
     osd.show(Some(panel), None, 0);
     let run = |osd: &mut Osd, now_ms| {
@@ -253,7 +216,7 @@ fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
     asks
 }
 
-fn key(key: egui::Key) -> [egui::Event; 2] {
+pub fn key(key: egui::Key) -> [egui::Event; 2] {
     [true, false].map(|pressed| egui::Event::Key {
         key,
         physical_key: None,
