@@ -9,6 +9,7 @@ use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
 use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, Response, RichText, Stroke, Ui};
+use std::cmp::Reverse;
 
 const WIDTH: f32 = 560.0;
 
@@ -107,10 +108,7 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
         ui.label(RichText::new("Asking the server.").color(TEXT_SOFT));
     }
     for (row, entry) in panel.sessions.iter().enumerate() {
-        let title = match entry.name.as_str() {
-            "" => format!("Desktop {}", row + 1),
-            name => name.to_owned(),
-        };
+        let title = title(entry, &panel.sessions);
         let response = session_row(ui, &title, entry, row == choice.row);
         if response.clicked() {
             *choice = Choice { row, ..Choice::default() };
@@ -147,6 +145,23 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
             service_row(ui, (entry.session, entry.epoch), service, asks);
         }
     }
+}
+
+/// What a session is called: by its name, or else by its number, the oldest
+/// first. So its number is the same whichever session was connected last, and
+/// whichever others have names.
+fn title(entry: &SessionEntry, sessions: &[SessionEntry]) -> String {
+    if !entry.name.is_empty() {
+        return entry.name.clone();
+    }
+    let live = || sessions.iter().filter(|one| one.state != SessionState::OlderCopy);
+    // An earlier copy has the age of its freezing, and its session's number.
+    let Some(known) = live().find(|one| one.session == entry.session) else {
+        return "Earlier desktop".to_owned();
+    };
+    let place = |one: &SessionEntry| (Reverse(one.age_ms), one.session);
+    let older = live().filter(|one| place(one) < place(known)).count();
+    format!("Desktop {}", older + 1)
 }
 
 /// One session.
@@ -302,6 +317,33 @@ mod tests {
             age_ms: 0,
             services: Default::default(),
         }
+    }
+
+    #[test]
+    fn a_session_without_a_name_is_numbered_by_its_age() {
+        let aged = |number, age_ms| SessionEntry { age_ms, ..entry(number) };
+        let titles = |sessions: &[SessionEntry]| {
+            sessions.iter().map(|one| title(one, sessions)).collect::<Vec<_>>()
+        };
+        let (old, middle, new) = (aged(7, 3_000), aged(2, 2_000), aged(5, 1_000));
+        let last_connected_first = [new.clone(), old.clone(), middle.clone()];
+        assert_eq!(titles(&last_connected_first), ["Desktop 3", "Desktop 1", "Desktop 2"]);
+        // After a switch the list has another order, and later all are older.
+        let switched = [aged(2, 9_000), aged(5, 8_000), aged(7, 10_000)];
+        assert_eq!(titles(&switched), ["Desktop 2", "Desktop 3", "Desktop 1"]);
+        // A name takes no number from the others; an earlier copy has its own
+        // session's, whenever it was frozen.
+        let state = SessionState::OlderCopy;
+        let named = SessionEntry { name: "work".into(), ..old };
+        let older = SessionEntry { state, ..aged(2, 99_000) };
+        let orphan = SessionEntry { state, ..aged(9, 5_000) };
+        let all = [new, named, middle, older, orphan];
+        assert_eq!(
+            titles(&all),
+            ["Desktop 3", "work", "Desktop 2", "Desktop 2", "Earlier desktop"]
+        );
+        // Those of one age do not change places.
+        assert_eq!(titles(&[entry(2), entry(1)]), ["Desktop 2", "Desktop 1"]);
     }
 
     #[test]
