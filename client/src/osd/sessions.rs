@@ -48,8 +48,12 @@ pub fn show(
     let (id, margin) = (egui::Id::unique("sessions"), Margin::symmetric(24, 20) - bar);
     layout::in_the_middle(context, id, WIDTH, margin, |ui| {
         ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
-        let area = egui::ScrollArea::vertical().max_height(height).content_margin(bar);
-        area.show(ui, |ui| contents(ui, panel, choice, asks));
+        // Without the least height it would stay as low as an empty list.
+        egui::ScrollArea::vertical()
+            .max_height(height)
+            .min_scrolled_height(height)
+            .content_margin(bar)
+            .show(ui, |ui| contents(ui, panel, choice, asks));
     });
     choice.hold(&panel.sessions);
 }

@@ -329,7 +329,7 @@ fn a_small_window_gets_a_smaller_card() {
 }
 
 /// What a drawing covers, in points.
-fn extent(osd: &Osd) -> egui::Rect {
+pub fn extent(osd: &Osd) -> egui::Rect {
     let mut extent = egui::Rect::NOTHING;
     for clipped in &osd.drawing().primitives {
         let egui::epaint::Primitive::Mesh(mesh) = &clipped.primitive else { continue };

@@ -1,6 +1,7 @@
 //! The session panel: against goldens, and worked by keys and the wheel.
 
-use crate::osd::{asked, golden_after, key, panel, server};
+use crate::osd::{asked, extent, golden_after, key, panel, server};
+use afterglow_client::osd::{self, Osd};
 use afterglow_client::view::{Ask, Panel, Picture, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::service::{ServiceState, ServiceStatus};
@@ -104,8 +105,29 @@ fn a_long_list_follows_the_keys() {
 #[test]
 fn a_long_list_follows_the_wheel() {
     let moved = egui::Event::PointerMoved(egui::pos2(300.0, 240.0));
-    let wheel = |steps_y| afterglow_client::osd::wheel(0, steps_y);
+    let wheel = |steps_y| osd::wheel(0, steps_y);
     many_after("sessions-many-wheel", &[moved.clone(), wheel(3)]);
     let there_and_back = [moved, wheel(3), wheel(-1), wheel(-4), egui::Event::PointerGone];
     many_after("sessions-many", &there_and_back);
+}
+
+#[test]
+fn the_panel_is_as_high_as_its_list_however_it_came_to_it() {
+    let settled = |panels: &[Panel]| {
+        let mut osd = Osd::new();
+        for (panel, at_ms) in panels.iter().zip((0..).step_by(1_000)) {
+            osd.show(Some(panel), None, at_ms);
+            for step in 0..3 {
+                osd.run(at_ms + 20 * step, (640, SMALL_WINDOW_HEIGHT.into()), 1.0).textures.clear();
+            }
+        }
+        extent(&osd)
+    };
+    let (empty, three) = (SessionPanel::default(), sessions_panel(three_sessions()));
+    let (empty, many) = (sessions_panel(empty), many_sessions());
+    for list in [&empty, &three, &many] {
+        let alone = settled(std::slice::from_ref(list));
+        assert_eq!(settled(&[empty.clone(), list.clone()]), alone);
+        assert_eq!(settled(&[many.clone(), list.clone()]), alone);
+    }
 }
