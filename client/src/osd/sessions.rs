@@ -24,7 +24,7 @@ pub struct Choice {
     name: Option<String>,
     /// True if "End" was pressed once.
     ending: bool,
-    /// True if a key chose the row, which has to be scrolled into view.
+    /// True if the row has to be scrolled into view.
     reveal: bool,
 }
 
@@ -37,7 +37,8 @@ pub fn show(
     asks: &mut Vec<Ask>,
 ) {
     if fresh {
-        *choice = Choice::default();
+        // The list may still be scrolled to where it was when it closed.
+        *choice = Choice { reveal: true, ..Choice::default() };
     }
     choice.follow(&panel.sessions);
     keys(context, panel, choice, asks);

@@ -328,14 +328,18 @@ fn a_small_window_gets_a_smaller_card() {
     }
 }
 
+/// The corners of all that is drawn, in points.
+pub fn corners(osd: &Osd) -> Vec<egui::Pos2> {
+    let vertices = osd.drawing().primitives.iter().map(|clipped| match &clipped.primitive {
+        egui::epaint::Primitive::Mesh(mesh) => &mesh.vertices[..],
+        egui::epaint::Primitive::Callback(_) => &[],
+    });
+    vertices.flatten().map(|vertex| vertex.pos).collect()
+}
+
 /// What a drawing covers, in points.
-pub fn extent(osd: &Osd) -> egui::Rect {
-    let mut extent = egui::Rect::NOTHING;
-    for clipped in &osd.drawing().primitives {
-        let egui::epaint::Primitive::Mesh(mesh) = &clipped.primitive else { continue };
-        mesh.vertices.iter().for_each(|vertex| extent.extend_with(vertex.pos));
-    }
-    extent
+fn extent(osd: &Osd) -> egui::Rect {
+    egui::Rect::from_points(&corners(osd))
 }
 
 #[test]

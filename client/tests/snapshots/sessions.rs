@@ -1,6 +1,6 @@
 //! The session panel: against goldens, and worked by keys and the wheel.
 
-use crate::osd::{asked, extent, golden_after, key, panel, server};
+use crate::osd::{asked, corners, golden_after, key, panel, server};
 use afterglow_client::osd::{self, Osd};
 use afterglow_client::view::{Ask, Panel, Picture, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
@@ -111,23 +111,46 @@ fn a_long_list_follows_the_wheel() {
     many_after("sessions-many", &there_and_back);
 }
 
+/// Lets an on-screen display come to rest, after what the user did.
+fn rest(osd: &mut Osd, from_ms: u64, events: &[egui::Event]) -> Vec<egui::Pos2> {
+    let events = events.iter().cloned().map(Some).chain([None, None, None]);
+    for (event, now_ms) in events.zip((from_ms..).step_by(20)) {
+        event.into_iter().for_each(|event| osd.event(event));
+        osd.run(now_ms, (640, SMALL_WINDOW_HEIGHT.into()), 1.0).textures.clear();
+    }
+    corners(osd)
+}
+
 #[test]
-fn the_panel_is_as_high_as_its_list_however_it_came_to_it() {
-    let settled = |panels: &[Panel]| {
+fn the_panel_looks_the_same_however_it_came_to_its_list() {
+    let [empty, three] = [SessionPanel::default(), three_sessions()].map(sessions_panel);
+    let many = many_sessions();
+    let shown = |panels: &[&Panel]| {
         let mut osd = Osd::new();
+        let mut looks = Vec::new();
         for (panel, at_ms) in panels.iter().zip((0..).step_by(1_000)) {
             osd.show(Some(panel), None, at_ms);
-            for step in 0..3 {
-                osd.run(at_ms + 20 * step, (640, SMALL_WINDOW_HEIGHT.into()), 1.0).textures.clear();
-            }
+            looks = rest(&mut osd, at_ms, &[]);
         }
-        extent(&osd)
+        looks
     };
-    let (empty, three) = (SessionPanel::default(), sessions_panel(three_sessions()));
-    let (empty, many) = (sessions_panel(empty), many_sessions());
     for list in [&empty, &three, &many] {
-        let alone = settled(std::slice::from_ref(list));
-        assert_eq!(settled(&[empty.clone(), list.clone()]), alone);
-        assert_eq!(settled(&[many.clone(), list.clone()]), alone);
+        let alone = shown(&[list]);
+        assert_eq!(shown(&[&empty, list]), alone);
+        assert_eq!(shown(&[&many, list]), alone);
     }
+}
+
+#[test]
+fn an_opened_panel_begins_at_its_top() {
+    let mut osd = Osd::new();
+    let many = many_sessions();
+    osd.show(Some(&many), None, 0);
+    let top = rest(&mut osd, 0, &[]);
+    let down = (0..9).flat_map(|_| key(egui::Key::ArrowDown)).collect::<Vec<_>>();
+    assert_ne!(rest(&mut osd, 1_000, &down), top);
+    osd.show(None, None, 2_000);
+    rest(&mut osd, 2_000, &[]);
+    osd.show(Some(&many), None, 3_000);
+    assert_eq!(rest(&mut osd, 3_000, &[]), top);
 }
