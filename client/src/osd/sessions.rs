@@ -112,6 +112,10 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
     if !panel.listed {
         ui.label(RichText::new("Asking the server.").color(TEXT_SOFT));
     }
+    // Above the list, for beneath a long one nobody sees it.
+    if !panel.trouble.is_empty() {
+        ui.label(RichText::new(&panel.trouble).font(FontId::proportional(14.0)).color(ATTENTION));
+    }
     for (row, entry) in panel.sessions.iter().enumerate() {
         let title = title(entry, &panel.sessions);
         let response = session_row(ui, &title, entry, row == choice.row);
@@ -123,9 +127,6 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
             let above = if row == 0 { heading } else { response.rect };
             ui.scroll_to_rect(response.rect.union(above), None);
         }
-    }
-    if !panel.trouble.is_empty() {
-        ui.label(RichText::new(&panel.trouble).font(FontId::proportional(14.0)).color(ATTENTION));
     }
     ui.add_space(6.0);
     if let Some(entry) = panel.sessions.get(choice.row) {

@@ -69,10 +69,13 @@ fn the_session_panel_is_worked_by_keys() {
 
 /// More than a small window has room for.
 fn many_sessions() -> Panel {
+    sessions_panel(SessionPanel { listed: true, sessions: twelve(), ..SessionPanel::default() })
+}
+
+fn twelve() -> Vec<SessionEntry> {
     let name = |number| format!("task {number}");
     let one = |number: u8| entry(number, &name(number), "mud", SessionState::Running);
-    let sessions = (1..=12).map(one).collect();
-    sessions_panel(SessionPanel { listed: true, sessions, ..SessionPanel::default() })
+    (1..=12).map(one).collect()
 }
 
 const SMALL_WINDOW_HEIGHT: u16 = 480;
@@ -100,6 +103,15 @@ fn a_long_list_follows_the_keys() {
         event => event,
     });
     many_after("sessions-many-focus", &shift_tab);
+}
+
+#[test]
+fn what_is_wrong_is_told_above_a_long_list() {
+    let trouble = "No server answers: nothing can be changed now.".into();
+    let silent = SessionPanel { listed: true, sessions: twelve(), trouble, ..Default::default() };
+    let panel = Some(sessions_panel(silent));
+    let name = "sessions-many-trouble";
+    golden_after(name, Picture::Dimmed, panel, None, SMALL_WINDOW_HEIGHT, &[]);
 }
 
 #[test]
