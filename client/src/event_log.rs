@@ -70,7 +70,7 @@ pub enum Event {
     Sessions { sessions: usize, older: usize },
     /// The user wants another session.
     Switched { new: bool },
-    /// The server told the user something.
+    /// The user was told something, by the server or about it.
     Notice { text: String },
     /// The server asks the user something.
     Question { text: String },

@@ -22,7 +22,7 @@ pub struct Osd {
     /// When the panel's time was right.
     told_at_ms: u64,
     events: Vec<egui::Event>,
-    /// True if a new panel came up whose primary button is to have the focus.
+    /// True if a new panel came up: nothing of what was up before has the focus.
     fresh: bool,
     drawing: Drawing,
     pixels_per_point: f32,
@@ -74,8 +74,11 @@ impl Osd {
     pub fn show(&mut self, panel: Option<&Panel>, badge: Option<&Badge>, now_ms: u64) {
         let shown = panel;
         let panel = panel.map(words::card);
-        let title = |card: &Option<words::Card>| card.as_ref().map(|card| card.title);
-        self.fresh |= title(&panel) != title(&self.panel);
+        if !is_same(panel.as_ref(), self.panel.as_ref()) {
+            self.fresh = true;
+            // What was typed by now was typed at what was up before.
+            self.events.retain(|event| !is_typed(event));
+        }
         self.panel = panel;
         self.sessions = match shown {
             Some(Panel::Sessions(sessions)) => {
@@ -125,13 +128,19 @@ impl Osd {
             viewport.native_pixels_per_point = Some(pixels_per_point);
         }
         let waited_ms = now_ms.saturating_sub(self.told_at_ms);
-        let focus_primary = std::mem::take(&mut self.fresh);
+        let fresh = std::mem::take(&mut self.fresh);
+        if fresh {
+            self.context.memory_mut(|memory| {
+                let focused = memory.focused();
+                focused.into_iter().for_each(|id| memory.surrender_focus(id));
+            });
+        }
         let mut asks = Vec::new();
         let output = self.context.run_ui(input, |ui| {
             if let Some((sessions, choice)) = &mut self.sessions {
-                sessions::show(ui.ctx(), sessions, choice, focus_primary, &mut asks);
+                sessions::show(ui.ctx(), sessions, choice, fresh, &mut asks);
             } else if let Some(card) = &self.panel {
-                layout::card(ui.ctx(), card, waited_ms, focus_primary, &mut asks);
+                layout::card(ui.ctx(), card, waited_ms, fresh, &mut asks);
             }
             if let Some(badge) = &self.badge {
                 layout::badge(ui.ctx(), badge);
@@ -159,4 +168,33 @@ impl Osd {
     pub fn drawing(&self) -> &Drawing {
         &self.drawing
     }
+}
+
+/// The wheel turned by so many steps, right and down, for [`Osd::event`].
+pub fn wheel(steps_x: i16, steps_y: i16) -> egui::Event {
+    egui::Event::MouseWheel {
+        unit: egui::MouseWheelUnit::Line,
+        // The user moves the view, egui the content.
+        delta: -egui::vec2(steps_x.into(), steps_y.into()),
+        phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Unknown,
+        modifiers: egui::Modifiers::NONE,
+    }
+}
+
+/// True if what the user sees is the same panel, with other times or details.
+/// Another question is another panel, though its title is the same.
+fn is_same(one: Option<&words::Card>, other: Option<&words::Card>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => {
+            let asks = |card: &words::Card| card.decides.then(|| card.buttons.clone());
+            one.title == other.title && asks(one) == asks(other)
+        }
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// True if a key went down or wrote something.
+fn is_typed(event: &egui::Event) -> bool {
+    matches!(event, egui::Event::Key { pressed: true, .. } | egui::Event::Text(_))
 }

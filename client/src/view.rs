@@ -83,6 +83,11 @@ pub enum Panel {
         code: RefusalCode,
         /// Why and what to do, for the user.
         text: String,
+        /// True if it was about another session than the last one: the user
+        /// can go back to that.
+        back: bool,
+        /// True if the server would tell the token's sessions.
+        sessions: bool,
     },
     /// The session is on another server.
     Moving {
@@ -261,6 +266,8 @@ pub enum Ask {
     UsePseudo,
     /// Try the insert again.
     TryAgain,
+    /// Give up the other session that was wanted, and show the last one.
+    GoBack,
     /// Open or close the session panel (Ctrl+Alt+Shift+P).
     TogglePanel,
     /// Show another of the token's sessions.

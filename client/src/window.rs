@@ -16,6 +16,7 @@ mod shown;
 pub use display::Display;
 pub use outbox::CHANNEL_MESSAGES;
 
+use crate::osd;
 use crate::render::gpu::{GpuError, GpuTrouble};
 use crate::view::{Ask, FromWindow, ToWindow};
 use afterglow_wire::ids::{Keymap, Size};
@@ -444,12 +445,14 @@ impl App {
             return;
         }
         let Some(shown) = &mut self.shown else { return };
-        let scale = shown.window.scale_factor();
-        if let Some(event) = self.wheel.turned(delta, scale)
-            && shown.input_to_session()
-        {
-            self.outbox.send(FromWindow::Input(event));
+        let turned = self.wheel.turned(delta, shown.window.scale_factor());
+        let Some(event @ InputEvent::Wheel { steps_x, steps_y }) = turned else { return };
+        if shown.input_to_session() {
+            return self.outbox.send(FromWindow::Input(event));
         }
+        // The pointer may not have moved since the panel came up beneath it.
+        self.osd_event(egui::Event::PointerMoved(self.pointer_points()));
+        self.osd_event(osd::wheel(steps_x, steps_y));
     }
 
     /// Writes what the window shows to the screenshot file, on a thread of its

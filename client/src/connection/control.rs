@@ -94,6 +94,7 @@ impl Connection {
     /// Leaves the control link for a redirect's target.
     pub(super) fn leave_control(&mut self) {
         self.search.begin(self.now_ms, &mut self.jitter);
+        self.forget_question();
         self.close_all_control("redirected");
     }
 
@@ -158,6 +159,7 @@ impl Connection {
             silent_ms: up.suspicion.silent_ms(self.now_ms),
             display_alive: self.showing().is_some(),
         });
+        self.panel_lost_control(&up);
         if !up.suspected {
             self.lost_server = Some((up.server.clone(), self.now_ms));
             self.search.begin(self.now_ms, &mut self.jitter);

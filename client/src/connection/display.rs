@@ -5,7 +5,7 @@
 
 use super::gap::{GapView, Lost};
 use super::input::Seen;
-use super::insert::Stop;
+use super::refusal::Stop;
 use super::suspicion::Suspicion;
 use super::{Action, Connection, DISPLAY_OPEN_TIMEOUT_MS, LinkId, Logged, RESTARTED_SHOWN_MS};
 use crate::view::ToWindow;
@@ -375,6 +375,9 @@ impl Connection {
 
     pub(super) fn user_input(&mut self, event: InputEvent) {
         let seen = match self.gap() {
+            // The user opened it, and types at it from then on, also before
+            // the window shows it.
+            _ if self.panel_is_open() => Seen::Panel,
             // The picture of another copy is still there: what is typed at it
             // is not meant for the one whose first frame is on the way.
             _ if self.shows_another() => Seen::Panel,

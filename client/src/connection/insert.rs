@@ -5,12 +5,13 @@
 //! never comes back.
 
 use super::control::Target;
+use super::refusal::Stop;
 use super::{ANSWER_TIMEOUT_MS, Action, Connection, LinkId, Logged, STEADY_MS, Via};
 use crate::token::Event as TokenEvent;
 use crate::view::ToWindow;
 use afterglow_wire::control::{
     Attach, Cause, Challenge, ChallengeAnswer, Insert, Origin, Progress, Redirect, RedirectPlan,
-    RefusalCode, Refused, SessionEnded, Stage,
+    RefusalCode, Stage,
 };
 use afterglow_wire::guard::Guard;
 use afterglow_wire::ids::{GroupId, ServerName, Token};
@@ -20,16 +21,13 @@ use afterglow_wire::ticket::SealedTicket;
 
 /// How long to wait at most before an insert is sent again.
 const ASK_AGAIN_MS_MAX: u64 = 4_000;
-/// How often a refusal that may be a matter of moments is answered by asking
-/// again.
-const REFUSALS_MAX: u32 = 3;
 
 /// The token that is in, and how far its insert got.
 #[derive(Debug)]
 pub(super) struct Present {
     pub(super) token: Token,
     /// Which of its sessions, until a server answered with one.
-    want: Want,
+    pub(super) want: Want,
     /// The number of its insert.
     pub(super) number: u64,
     pub(super) since_ms: u64,
@@ -45,9 +43,9 @@ pub(super) struct Present {
     /// What was refused last, while the insert is sent again.
     pub(super) refusal: Option<(ServerName, RefusalCode, String)>,
     /// How many redirects in a row it followed.
-    redirects: u8,
+    pub(super) redirects: u8,
     /// Spares a challenge at the next server.
-    resume: Option<SealedTicket>,
+    pub(super) resume: Option<SealedTicket>,
     /// True once a server answered with a session.
     answered: bool,
     /// The server in charge stands in for the session's own.
@@ -56,8 +54,8 @@ pub(super) struct Present {
     /// When it was last sent, it told that the picture lives.
     pub(super) told_showing: bool,
     /// How often in a row it had to be sent again.
-    failures: u32,
-    refusals: u32,
+    pub(super) failures: u32,
+    pub(super) refusals: u32,
 }
 
 /// How far an insert got.
@@ -71,19 +69,6 @@ pub(super) enum Phase {
     Answered,
     /// It led nowhere; nothing happens until the user asks for it.
     Stopped(Stop),
-}
-
-/// Why an insert led nowhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// A server refused it.
-    Refused { server: ServerName, code: RefusalCode, text: String },
-    /// Another DTU shows the session now.
-    Elsewhere { dtu: String },
-    /// The session is over.
-    Ended { text: String },
-    /// The user signed off.
-    SignedOff,
 }
 
 impl Connection {
@@ -155,23 +140,6 @@ impl Connection {
         }
     }
 
-    /// The user wants another attempt: a token that stays in is presented anew.
-    pub(super) fn try_again(&mut self) {
-        let stopped = |present: &Present| matches!(present.phase, Phase::Stopped(_));
-        match &self.present {
-            Some(present) if stopped(present) => {
-                let token = present.token.clone();
-                self.take_token_out();
-                self.put_token_in(token);
-            }
-            Some(_) => {}
-            None => {
-                self.distrusted.clear();
-                self.search.candidates.release(None);
-            }
-        }
-    }
-
     /// Sends the insert, if it is due and there is a server to send it to.
     pub(super) fn send_insert(&mut self) {
         let (now_ms, showing) = (self.now_ms, self.showing());
@@ -220,7 +188,7 @@ impl Connection {
 
     /// The insert that a server speaks of, if it is the one that is in and
     /// still wants an answer.
-    fn present_for(&mut self, insert: u64, what: &'static str) -> Option<&mut Present> {
+    pub(super) fn present_for(&mut self, insert: u64, what: &'static str) -> Option<&mut Present> {
         let checked = self.config.guards.make(Guard::DtuRemoveEndsInsert);
         let why = match &self.present {
             Some(_) if !checked => return self.present.as_mut(),
@@ -376,86 +344,6 @@ impl Connection {
         }
     }
 
-    pub(super) fn refused(&mut self, refused: Refused) {
-        let Some(up) = self.up() else { return };
-        let server = up.server.clone();
-        let live = self.is_live();
-        let Some(present) = self.present_for(refused.insert, "refusal") else { return };
-        if present.phase == Phase::Answered {
-            return self.log(Logged::Dropped { what: "refusal", why: "the insert was answered" });
-        }
-        present.refusals += 1;
-        if refused.code == RefusalCode::TicketRefused {
-            present.resume = None;
-        }
-        // Who was out of reach may be within it by the next time.
-        if refused.code == RefusalCode::Unresolved {
-            present.unreachable.clear();
-        }
-        let at_once = matches!(refused.code, RefusalCode::TicketRefused | RefusalCode::NotHere);
-        if !at_once {
-            present.failures = present.failures.max(1);
-        }
-        let again = match refused.code {
-            RefusalCode::TicketRefused | RefusalCode::NotHere => present.refusals <= REFUSALS_MAX,
-            RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved => true,
-            RefusalCode::TokenNotAccepted
-            | RefusalCode::ChallengeFailed
-            | RefusalCode::SessionFailed
-            | RefusalCode::TooManyRedirects => false,
-        };
-        present.refusal = Some((server.clone(), refused.code, refused.text.clone()));
-        self.log(Logged::Refused {
-            server: server.to_string(),
-            code: code_name(refused.code),
-            text: refused.text.clone(),
-        });
-        // While the picture is live a refusal only says who is not in charge.
-        if again || live {
-            self.ask_again();
-        } else {
-            self.stop_refused(server, refused.code, refused.text);
-        }
-    }
-
-    fn stop_refused(&mut self, server: ServerName, code: RefusalCode, text: String) {
-        if code == RefusalCode::TooManyRedirects {
-            self.log(Logged::Refused {
-                server: server.to_string(),
-                code: code_name(code),
-                text: text.clone(),
-            });
-        }
-        self.stop(Stop::Refused { server, code, text }, "refused");
-    }
-
-    /// The insert leads nowhere (any more): nothing is shown until the user
-    /// does something.
-    pub(super) fn stop(&mut self, stop: Stop, reason: &'static str) {
-        let text = match &stop {
-            Stop::Refused { text, .. } | Stop::Ended { text } => text.clone(),
-            Stop::Elsewhere { dtu } => dtu.clone(),
-            Stop::SignedOff => String::new(),
-        };
-        self.drop_display(reason, &text);
-        if matches!(stop, Stop::Ended { .. }) {
-            self.log(Logged::SessionEnded { text });
-        }
-        self.forget_picture();
-        if let Some(present) = &mut self.present {
-            present.phase = Phase::Stopped(stop);
-            present.resume = None;
-            present.redirect = None;
-            present.cared_for_by = None;
-        }
-    }
-
-    pub(super) fn session_ended(&mut self, ended: &SessionEnded) {
-        if self.shown_session() == Some(ended.session) {
-            self.stop(Stop::Ended { text: ended.text.clone() }, "ended");
-        }
-    }
-
     /// Sends the insert again, later each time in a row.
     pub(super) fn ask_again(&mut self) {
         let Some(failures) = self.present.as_ref().map(|present| present.failures) else { return };
@@ -508,19 +396,5 @@ impl Connection {
             Phase::Asked { heard_ms } if self.up().is_some() => Some(heard_ms + ANSWER_TIMEOUT_MS),
             _ => None,
         }
-    }
-}
-
-fn code_name(code: RefusalCode) -> &'static str {
-    match code {
-        RefusalCode::TokenNotAccepted => "token_not_accepted",
-        RefusalCode::ChallengeFailed => "challenge_failed",
-        RefusalCode::TicketRefused => "ticket_refused",
-        RefusalCode::SessionFailed => "session_failed",
-        RefusalCode::NotHere => "not_here",
-        RefusalCode::TooManyRedirects => "too_many_redirects",
-        RefusalCode::Full => "full",
-        RefusalCode::StoreUnavailable => "store_unavailable",
-        RefusalCode::Unresolved => "unresolved",
     }
 }

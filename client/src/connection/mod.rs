@@ -13,6 +13,7 @@
 //! | `attempts` | a control link that is not in use yet: open, prove, greet |
 //! | `control` | the control link in use: keep, suspect, lose |
 //! | `insert` | the token: insert, challenge, redirect, attach, remove |
+//! | `refusal` | an insert that leads nowhere, and the ways out of it |
 //! | `display` | the display link: attach, frames, loss |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
@@ -34,6 +35,7 @@ mod input;
 mod insert;
 mod jitter;
 mod panel;
+mod refusal;
 mod search;
 mod suspicion;
 mod view;
@@ -240,6 +242,7 @@ impl Connection {
         }
         self.search_on();
         self.send_insert();
+        self.close_unseen_panel();
         self.tell_view();
     }
 
@@ -296,6 +299,7 @@ impl Connection {
             Ask::TrustGroup(group) => self.trust_group(group),
             Ask::RefuseGroup(group) => self.refuse_group(group),
             Ask::TryAgain => self.try_again(),
+            Ask::GoBack => self.go_back(),
             ask => self.panel_asked(ask),
         }
     }

@@ -1,9 +1,15 @@
 //! The session panel: what the token's user sees of its sessions, and wants
 //! of them; and what the server has to tell or to ask meanwhile.
 //!
-//! All of it belongs to the insert that is in, and ends with it.
+//! All of it belongs to the insert that is in, and ends with it. An open panel
+//! is seen: where there is no place for it, it closes, so that none ever comes
+//! up by itself. What cannot be done without a server is refused in words, and
+//! the picture stays.
 
-use super::insert::{Phase, Stop};
+use super::control::Up;
+use super::gap::GapView;
+use super::insert::Phase;
+use super::refusal::Stop;
 use super::{Connection, Logged};
 use crate::view::{Ask, Panel, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
@@ -13,8 +19,12 @@ use afterglow_wire::sessions::{
 
 /// How often an open panel asks for the list.
 const LIST_EVERY_MS: u64 = 1_000;
+/// How soon after an order, for what came of it is to be seen soon.
+const LIST_AFTER_ORDER_MS: u64 = LIST_EVERY_MS / 4;
 /// How long a notice is up.
 const NOTICE_SHOWN_MS: u64 = 8_000;
+/// A server that is heard for so long after an order has the order.
+const ORDER_HEARD_MS: u64 = 1_000;
 
 /// What is open, and what is known for it.
 #[derive(Debug, Default)]
@@ -27,6 +37,9 @@ pub(super) struct PanelState {
     question: Option<Question>,
     /// What the server told, and until when it is up.
     notice: Option<(String, u64)>,
+    /// When the last order went to the server, and what is not done if it
+    /// never arrived.
+    ordered: Option<(u64, String)>,
     /// The number of listed sessions and of earlier copies, as the log has it.
     logged: Option<(usize, usize)>,
 }
@@ -34,11 +47,30 @@ pub(super) struct PanelState {
 impl Connection {
     /// Opens the panel, or closes it.
     pub(super) fn toggle_panel(&mut self) {
-        let open = !self.panel.open && self.present.is_some() && self.up().is_some();
-        self.panel.open = open;
+        self.panel.open = !self.panel.open && self.panel_has_place();
         self.panel.list_ms = self.now_ms;
         self.panel.logged = None;
         self.ask_for_list();
+    }
+
+    /// True if the panel is open: nothing that is typed is meant for a session.
+    pub(super) fn panel_is_open(&self) -> bool {
+        self.panel.open
+    }
+
+    /// True if an open panel is seen. Who signed off has no sessions here, and
+    /// while a server is looked for, that is what there is to be said.
+    fn panel_has_place(&self) -> bool {
+        match self.present.as_ref().map(|present| &present.phase) {
+            None | Some(Phase::Stopped(Stop::SignedOff)) => false,
+            Some(Phase::Stopped(_)) => true,
+            Some(_) => self.shown.is_some() || self.control.up.is_some(),
+        }
+    }
+
+    /// A panel that is not seen any more does not come back by itself.
+    pub(super) fn close_unseen_panel(&mut self) {
+        self.panel.open &= self.panel_has_place();
     }
 
     /// The token went, or stands for another insert from now on.
@@ -50,8 +82,10 @@ impl Connection {
     pub(super) fn ask_for_list(&mut self) {
         let Some(insert) = self.present.as_ref().map(|present| present.number) else { return };
         if self.panel.open && self.panel.list_ms <= self.now_ms {
-            self.panel.list_ms = self.now_ms + LIST_EVERY_MS;
-            self.send_control(ListSessions { insert });
+            // Without a server it stays due, for the next one.
+            if self.send_control(ListSessions { insert }) {
+                self.panel.list_ms = self.now_ms + LIST_EVERY_MS;
+            }
         }
     }
 
@@ -64,6 +98,9 @@ impl Connection {
         if !self.is_about_present(sessions.insert) || !self.panel.open {
             return;
         }
+        // The list is asked for anew after an order, and then it is done.
+        let listed_after = self.now_ms.saturating_sub(LIST_AFTER_ORDER_MS);
+        self.panel.ordered.take_if(|(sent_ms, _)| *sent_ms <= listed_after);
         let all = sessions.sessions.len();
         let is_older = |entry: &&_| is_older(entry);
         let older = sessions.sessions.iter().filter(is_older).count();
@@ -75,9 +112,38 @@ impl Connection {
 
     pub(super) fn noticed(&mut self, notice: Notice) {
         if self.is_about_present(notice.insert) {
-            self.log(Logged::Notice { text: notice.text.clone() });
-            self.panel.notice = Some((notice.text, self.now_ms + NOTICE_SHOWN_MS));
+            self.give_notice(notice.text);
         }
+    }
+
+    fn give_notice(&mut self, text: String) {
+        self.log(Logged::Notice { text: text.clone() });
+        self.panel.notice = Some((text, self.now_ms + NOTICE_SHOWN_MS));
+    }
+
+    /// There is no server that would do it; `undone` says what stays as it is.
+    fn refuse(&mut self, undone: &str) {
+        self.give_notice(format!("No server answers: {undone}. Try again once one does."));
+    }
+
+    /// The control link is gone, and with it what depended on it: a question
+    /// has nobody left who would hear the answer, and an order that was on its
+    /// way may not have arrived.
+    pub(super) fn panel_lost_control(&mut self, up: &Up) {
+        self.forget_question();
+        let Some((sent_ms, undone)) = self.panel.ordered.take() else { return };
+        if up.suspicion.heard_ms() < sent_ms + ORDER_HEARD_MS {
+            self.give_notice(format!(
+                "{} was lost before it confirmed your order: perhaps {undone}. \
+                 Look at the list of your sessions, and try again.",
+                up.server
+            ));
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    pub(super) fn forget_question(&mut self) {
+        self.panel.question = None;
     }
 
     pub(super) fn questioned(&mut self, question: Question) {
@@ -91,20 +157,25 @@ impl Connection {
     pub(super) fn panel_asked(&mut self, ask: Ask) {
         match ask {
             Ask::TogglePanel => self.toggle_panel(),
+            Ask::Answer { question, yes } => self.answer_question(question, yes),
+            // Pressed twice, or while the panel closed: it is not meant.
+            _ if !self.panel.open => {}
             Ask::Switch(session) => self.switch_to(Want::Session(session)),
             Ask::NewSession => self.switch_to(Want::New),
             Ask::Manage { session, epoch, order } => self.manage(session, epoch, order),
             Ask::SignOff => self.sign_off(),
-            Ask::Answer { question, yes } => self.answer_question(question, yes),
             _ => {}
         }
     }
 
     fn manage(&mut self, session: SessionId, epoch: Epoch, order: SessionOrder) {
         let Some(insert) = self.present.as_ref().map(|present| present.number) else { return };
-        self.send_control(Manage { insert, session, epoch, order });
-        // What came of it is to be seen soon.
-        self.panel.list_ms = self.now_ms + LIST_EVERY_MS / 4;
+        let undone = undone(&order);
+        if !self.send_control(Manage { insert, session, epoch, order }) {
+            return self.refuse(&undone);
+        }
+        self.panel.ordered = Some((self.now_ms, undone));
+        self.panel.list_ms = self.now_ms + LIST_AFTER_ORDER_MS;
     }
 
     /// Another of the token's sessions: an insert of its own, which a server
@@ -112,7 +183,16 @@ impl Connection {
     fn switch_to(&mut self, want: Want) {
         let Some(present) = &self.present else { return };
         if matches!(want, Want::Session(id) if self.shown_session() == Some(id)) {
-            return self.close_panel();
+            self.panel.open = false;
+            return;
+        }
+        // What is on the screen is worth more than a session that nobody can
+        // bring.
+        if self.up().is_none() {
+            return self.refuse(match want {
+                Want::New => "no new session was started",
+                Want::Last | Want::Session(_) => "your session was not switched",
+            });
         }
         let (token, before, group) = (present.token.clone(), present.number, present.group);
         self.log(Logged::Switched { new: want == Want::New });
@@ -138,13 +218,18 @@ impl Connection {
     }
 
     fn answer_question(&mut self, question: u64, yes: bool) {
-        let asked = |known: &mut Question| known.question == question;
-        if let Some(Question { insert, question, .. }) = self.panel.question.take_if(asked) {
-            self.send_control(Consent { insert, question, yes });
+        let asked = |known: &&Question| known.question == question;
+        let Some(known) = self.panel.question.as_ref().filter(asked) else { return };
+        let insert = known.insert;
+        // The question stays until somebody hears the answer.
+        if !self.send_control(Consent { insert, question, yes }) {
+            return self.refuse("your answer was not sent");
         }
+        self.forget_question();
+        self.panel.ordered = Some((self.now_ms, "your answer was not heard".into()));
     }
 
-    /// The panel that is up over a picture that is well.
+    /// The panel that is up over whatever else there is to be seen.
     pub(super) fn panel_view(&self) -> Option<Panel> {
         if let Some(question) = &self.panel.question {
             let (question, text) = (question.question, question.text.clone());
@@ -154,28 +239,31 @@ impl Connection {
             return None;
         }
         let listed = self.panel.listed.as_ref();
-        let trouble = match (self.up(), listed) {
-            (None, _) => "No server answers: nothing can be changed now.".to_owned(),
-            (Some(_), listed) => listed.map(|listed| listed.trouble.clone()).unwrap_or_default(),
-        };
         Some(Panel::Sessions(Box::new(SessionPanel {
             listed: listed.is_some(),
             sessions: listed.map(|listed| listed.sessions.to_vec()).unwrap_or_default(),
             services: listed.map(|listed| listed.services.to_vec()).unwrap_or_default(),
-            trouble,
+            trouble: self.panel_trouble(),
         })))
+    }
+
+    /// What the user of an open panel has to know before anything else.
+    fn panel_trouble(&self) -> String {
+        if self.up().is_none() {
+            return "No server answers: nothing can be changed now.".to_owned();
+        }
+        if matches!(self.gap(), GapView::Long { .. }) {
+            return "The session that is shown here does not answer. It comes back by itself if \
+                    it can; you need not wait for it."
+                .to_owned();
+        }
+        self.panel.listed.as_ref().map(|listed| listed.trouble.clone()).unwrap_or_default()
     }
 
     /// What the server told a moment ago.
     pub(super) fn notice_view(&self) -> Option<&str> {
         let (text, until_ms) = self.panel.notice.as_ref()?;
         (*until_ms > self.now_ms).then_some(text.as_str())
-    }
-
-    /// True if the insert came to an end that leaves no panel to open.
-    pub(super) fn is_signed_off(&self) -> bool {
-        let phase = self.present.as_ref().map(|present| &present.phase);
-        matches!(phase, Some(Phase::Stopped(Stop::SignedOff)))
     }
 
     pub(super) fn panel_deadline_ms(&self) -> Option<u64> {
@@ -188,4 +276,14 @@ impl Connection {
 
 fn is_older(entry: &afterglow_wire::sessions::SessionEntry) -> bool {
     entry.state == SessionState::OlderCopy
+}
+
+/// What stays as it is if an order is not carried out.
+fn undone(order: &SessionOrder) -> String {
+    match order {
+        SessionOrder::Rename(_) => "the session was not renamed".to_owned(),
+        SessionOrder::End => "the session was not ended".to_owned(),
+        SessionOrder::Continue => "the earlier copy was not continued".to_owned(),
+        SessionOrder::Service(order) => format!("the service {} is as it was", order.name),
+    }
 }

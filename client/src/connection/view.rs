@@ -2,10 +2,12 @@
 
 use super::attempts::Attempt;
 use super::gap::GapView;
-use super::insert::{Phase, Present, Stop};
-use super::{Action, Connection, Logged};
+use super::insert::{Phase, Present};
+use super::refusal::Stop;
+use super::{Action, Connection, Logged, RESTARTED_SHOWN_MS};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
 use afterglow_wire::control::RefusalCode;
+use afterglow_wire::ids::ServerName;
 
 /// Times of what takes seconds go in steps of this.
 const STEP_MS: u64 = 500;
@@ -17,9 +19,7 @@ const FINE_MS_MAX: u64 = 10_000;
 impl Connection {
     /// Tells the window what is to be seen, if that is something new.
     pub(super) fn tell_view(&mut self) {
-        if self.restarted.as_ref().is_some_and(|(_, _, until_ms)| *until_ms <= self.now_ms) {
-            self.restarted = None;
-        }
+        self.restarted_on_time();
         self.note_gap();
         let view = self.view();
         if self.last_view.as_ref() == Some(&view) {
@@ -34,41 +34,49 @@ impl Connection {
         self.act(Action::ToWindow(ToWindow::View(view)));
     }
 
+    /// What the user is told of programs that were started again is up for a
+    /// while, which begins once no other panel covers it.
+    fn restarted_on_time(&mut self) {
+        let (now_ms, covered) = (self.now_ms, self.panel_view().is_some());
+        if let Some((_, _, until_ms)) = &mut self.restarted
+            && covered
+        {
+            *until_ms = now_ms + RESTARTED_SHOWN_MS;
+        }
+        self.restarted.take_if(|(_, _, until_ms)| *until_ms <= now_ms);
+    }
+
     fn view(&self) -> View {
         let Some(present) = &self.present else {
             return View { picture: Picture::Blank, panel: Some(self.no_token()), badge: None };
         };
+        let over = self.panel_view();
+        let notice = self.notice_badge();
         if let Phase::Stopped(stop) = &present.phase {
-            let open = self.panel_view().filter(|_| !self.is_signed_off());
-            let panel = Some(open.unwrap_or_else(|| stopped(stop)));
-            return View { picture: Picture::Blank, panel, badge: None };
+            let panel = over.unwrap_or_else(|| self.stopped(present, stop));
+            return View { picture: Picture::Blank, panel: Some(panel), badge: notice };
         }
         match (&self.shown, self.gap()) {
-            (Some(_), GapView::None | GapView::Grace { .. }) => match self.panel_view() {
-                Some(panel) => View {
-                    picture: Picture::Dimmed,
-                    panel: Some(panel),
-                    badge: self.badge(present),
-                },
-                None => View {
-                    picture: Picture::Live,
-                    panel: self.restarted.as_ref().map(|(on, notice, _)| Panel::Restarted {
-                        on: on.clone(),
-                        notice: notice.clone(),
-                    }),
-                    badge: self.badge(present),
-                },
-            },
+            (Some(_), GapView::None | GapView::Grace { .. }) => {
+                let picture = if over.is_some() { Picture::Dimmed } else { Picture::Live };
+                let panel = over.or_else(|| self.restarted_panel());
+                View { picture, panel, badge: self.badge(present) }
+            }
             (Some(shown), GapView::Long { since_ms }) => {
                 let for_ms = self.fine_steps_since(since_ms);
-                let panel = self.long_gap(present, &shown.host, for_ms);
-                View { picture: Picture::Dimmed, panel: Some(panel), badge: None }
+                let panel = over.unwrap_or_else(|| self.long_gap(present, &shown.host, for_ms));
+                View { picture: Picture::Dimmed, panel: Some(panel), badge: notice }
             }
             (None, _) => {
-                let panel = Some(self.no_picture(present));
-                View { picture: Picture::Blank, panel, badge: None }
+                let panel = over.unwrap_or_else(|| self.no_picture(present));
+                View { picture: Picture::Blank, panel: Some(panel), badge: notice }
             }
         }
+    }
+
+    fn restarted_panel(&self) -> Option<Panel> {
+        let (on, notice, _) = self.restarted.as_ref()?;
+        Some(Panel::Restarted { on: on.clone(), notice: notice.clone() })
     }
 
     /// There is no link to a server.
@@ -118,7 +126,7 @@ impl Connection {
         }
         let Some(up) = self.up() else { return self.no_server() };
         if let Some((server, code, text)) = &present.refusal {
-            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
+            return self.refused_panel(present, server, *code, text);
         }
         let (stage, host) = present.progress.clone().unzip();
         Panel::Inserting {
@@ -130,12 +138,7 @@ impl Connection {
     }
 
     /// The session's last picture is on the screen, without a link to it.
-    fn long_gap(
-        &self,
-        present: &Present,
-        host: &afterglow_wire::ids::ServerName,
-        for_ms: u64,
-    ) -> Panel {
+    fn long_gap(&self, present: &Present, host: &ServerName, for_ms: u64) -> Panel {
         let host = host.clone();
         let Some(up) = self.up() else {
             return match self.network_up {
@@ -151,7 +154,7 @@ impl Connection {
                 RefusalCode::Full | RefusalCode::StoreUnavailable | RefusalCode::Unresolved
             )
         {
-            return Panel::Refused { server: server.clone(), code: *code, text: text.clone() };
+            return self.refused_panel(present, server, *code, text);
         }
         let stage = present.progress.as_ref().map(|(stage, _)| *stage);
         // That the programs keep running is only said where nothing is known
@@ -162,9 +165,47 @@ impl Connection {
         Panel::Resuming { on: up.server.clone(), lost: Some(host), stage, for_ms }
     }
 
+    /// What the user was told a moment ago, whatever panel is up.
+    fn notice_badge(&self) -> Option<Badge> {
+        self.notice_view().map(|text| Badge::Notice { text: text.to_owned() })
+    }
+
+    fn stopped(&self, present: &Present, stop: &Stop) -> Panel {
+        match stop.clone() {
+            Stop::Refused { server, code, text } => {
+                self.refused_panel(present, &server, code, &text)
+            }
+            Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
+            Stop::Ended { text } => Panel::Ended { text },
+            Stop::SignedOff => Panel::SignedOff,
+        }
+    }
+
+    /// A refusal, with the ways out of it. A token that is not accepted has no
+    /// sessions, and a server that was shown a bad ticket only does not tell
+    /// them.
+    fn refused_panel(
+        &self,
+        present: &Present,
+        server: &ServerName,
+        code: RefusalCode,
+        text: &str,
+    ) -> Panel {
+        let accepted =
+            !matches!(code, RefusalCode::TokenNotAccepted | RefusalCode::ChallengeFailed);
+        let told = accepted && code != RefusalCode::TicketRefused;
+        Panel::Refused {
+            server: server.clone(),
+            code,
+            text: text.to_owned(),
+            back: accepted && present.wants_another(),
+            sessions: told && self.up().is_some(),
+        }
+    }
+
     fn badge(&self, present: &Present) -> Option<Badge> {
-        if let Some(text) = self.notice_view() {
-            return Some(Badge::Notice { text: text.to_owned() });
+        if let Some(notice) = self.notice_badge() {
+            return Some(notice);
         }
         match (self.up(), &self.lost_server) {
             (Some(up), _) => {
@@ -220,15 +261,6 @@ fn tried(attempt: &Attempt) -> String {
     let (target, opened) = (&attempt.target, attempt.opened.as_ref());
     let server = opened.map(|(_, server)| server).or(target.server.as_ref());
     server.map_or_else(|| target.address.to_string(), ToString::to_string)
-}
-
-fn stopped(stop: &Stop) -> Panel {
-    match stop.clone() {
-        Stop::Refused { server, code, text } => Panel::Refused { server, code, text },
-        Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
-        Stop::Ended { text } => Panel::Ended { text },
-        Stop::SignedOff => Panel::SignedOff,
-    }
 }
 
 fn picture_name(picture: Picture) -> &'static str {

@@ -11,8 +11,8 @@ pub const TEXT_SOFT: Color32 = Color32::from_rgb(0xa4, 0xab, 0xc0);
 pub const GLOW: Color32 = Color32::from_rgb(0xff, 0x9f, 0x5a);
 pub const CALM: Color32 = Color32::from_rgb(0x7f, 0xb4, 0xff);
 pub const ATTENTION: Color32 = Color32::from_rgb(0xff, 0xc8, 0x57);
-pub const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
-pub const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
+const CARD: Color32 = Color32::from_rgba_premultiplied(0x11, 0x13, 0x1e, 0xf6);
+const EDGE: Color32 = Color32::from_rgba_premultiplied(0x2c, 0x2f, 0x3a, 0x50);
 
 /// Colours and shapes of everything that egui draws by itself.
 pub fn set_style(context: &egui::Context) {
@@ -20,6 +20,10 @@ pub fn set_style(context: &egui::Context) {
     context.all_styles_mut(|style| {
         // Nothing moves by itself: a window at rest costs nothing.
         style.animation_time = 0.0;
+        style.scroll_animation = egui::style::ScrollAnimation::none();
+        // That there is more is to be seen without trying.
+        style.spacing.scroll.dormant_handle_opacity = 0.6;
+        style.spacing.scroll.floating_width = 4.0;
         style.interaction.selectable_labels = false;
         style.spacing.button_padding = egui::vec2(18.0, 10.0);
         style.spacing.item_spacing = egui::vec2(10.0, 8.0);
@@ -28,18 +32,23 @@ pub fn set_style(context: &egui::Context) {
     });
 }
 
-/// A card in the middle of the screen. It is there at once: who lost their
-/// desktop is to know why in the same moment.
-pub fn card(
+/// How much room a card leaves at both sides of the screen together, in points.
+const CARD_APART: f32 = 32.0;
+/// No card is narrower than this, in points.
+const CARD_WIDTH_MIN: f32 = 120.0;
+
+/// A dark card in the middle of the screen, as wide as it may be and as high
+/// as its contents; `margin` is what it leaves around them, in points.
+pub fn in_the_middle(
     context: &egui::Context,
-    card: &Card,
-    waited_ms: u64,
-    focus_primary: bool,
-    asks: &mut Vec<Ask>,
+    id: egui::Id,
+    width_max: f32,
+    margin: Margin,
+    contents: impl FnOnce(&mut Ui),
 ) {
     let screen = context.content_rect();
-    let width = CARD_WIDTH.min(screen.width() - 32.0).max(120.0);
-    egui::Area::new(egui::Id::unique("card"))
+    let width = width_max.min(screen.width() - CARD_APART).max(CARD_WIDTH_MIN);
+    egui::Area::new(id)
         .fade_in(false)
         .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
         .movable(false)
@@ -54,17 +63,35 @@ pub fn card(
                     spread: 0,
                     color: Color32::from_black_alpha(110),
                 })
-                .inner_margin(Margin::symmetric(32, 28));
+                .inner_margin(margin);
             frame.show(ui, |ui| {
-                ui.set_width(width - 64.0);
-                ui.with_layout(Layout::top_down(Align::Min), |ui| {
-                    contents(ui, card, waited_ms, focus_primary, asks);
-                });
+                ui.set_width(width - margin.sum().x);
+                contents(ui);
             });
         });
 }
 
-fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks: &mut Vec<Ask>) {
+/// A card in the middle of the screen. It is there at once: who lost their
+/// desktop is to know why in the same moment.
+pub fn card(
+    context: &egui::Context,
+    card: &Card,
+    waited_ms: u64,
+    fresh: bool,
+    asks: &mut Vec<Ask>,
+) {
+    let (id, margin) = (egui::Id::unique("card"), Margin::symmetric(32, 28));
+    in_the_middle(context, id, CARD_WIDTH, margin, |ui| {
+        ui.with_layout(Layout::top_down(Align::Min), |ui| {
+            contents(ui, card, waited_ms, fresh, asks);
+        });
+    });
+}
+
+fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, fresh: bool, asks: &mut Vec<Ask>) {
+    if ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+        asks.extend(card.escape.clone());
+    }
     let elapsed_ms = card.elapsed_ms.map(|elapsed_ms| elapsed_ms + waited_ms);
     if card.idle {
         brand(ui);
@@ -86,9 +113,9 @@ fn contents(ui: &mut Ui, card: &Card, waited_ms: u64, focus_primary: bool, asks:
     }
     if !card.buttons.is_empty() {
         ui.add_space(10.0);
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
             for wish in &card.buttons {
-                if button(ui, wish, focus_primary) {
+                if button(ui, wish, fresh && !card.decides) {
                     asks.push(wish.ask.clone());
                 }
             }
@@ -147,7 +174,7 @@ fn progress(ui: &mut Ui, tone: Tone, elapsed_ms: Option<u64>) {
     });
 }
 
-fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
+fn button(ui: &mut Ui, wish: &Button, focused: bool) -> bool {
     let (fill, text) = if wish.primary {
         (GLOW, Color32::from_rgb(0x22, 0x12, 0x06))
     } else {
@@ -156,34 +183,41 @@ fn button(ui: &mut Ui, wish: &Button, focus_primary: bool) -> bool {
     let label = RichText::new(wish.label).font(FontId::proportional(15.0)).color(text);
     let button = egui::Button::new(label).fill(fill).corner_radius(CornerRadius::same(9));
     let response = ui.add(button);
-    // Trust is never one careless press of Enter away.
-    if focus_primary && wish.primary && !matches!(wish.ask, Ask::TrustGroup(_)) {
+    if focused && wish.primary {
         response.request_focus();
     }
     response.clicked()
 }
 
-/// A small word in the upper right corner.
+/// No badge is wider than this, in points: it is to cover little.
+const BADGE_WIDTH_MAX: f32 = 420.0;
+/// How far a badge is from the edges of the screen, in points.
+const BADGE_APART: f32 = 12.0;
+
+/// A small word in the upper right corner, over whatever else is up. What is
+/// too long for a line takes several.
 pub fn badge(context: &egui::Context, text: &str) {
+    let room = context.content_rect().width() - 2.0 * BADGE_APART;
+    let margin = Margin::symmetric(12, 8);
     egui::Area::new(egui::Id::unique("badge"))
+        .order(egui::Order::Foreground)
         .fade_in(false)
-        .anchor(Align2::RIGHT_TOP, egui::vec2(-12.0, 12.0))
+        .anchor(Align2::RIGHT_TOP, egui::vec2(-BADGE_APART, BADGE_APART))
         .interactable(false)
         .show(context, |ui| {
             let frame = egui::Frame::new()
                 .fill(CARD)
                 .stroke(Stroke::new(1.0, EDGE))
                 .corner_radius(CornerRadius::same(12))
-                .inner_margin(Margin::symmetric(12, 6));
+                .inner_margin(margin);
             frame.show(ui, |ui| {
-                ui.horizontal(|ui| {
-                    let size = egui::vec2(8.0, 12.0);
+                ui.set_max_width(room.min(BADGE_WIDTH_MAX) - margin.sum().x);
+                ui.horizontal_top(|ui| {
+                    let size = egui::vec2(8.0, 15.0);
                     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());
                     ui.painter().circle_filled(rect.center(), 3.5, ATTENTION);
-                    let text = RichText::new(text).font(FontId::proportional(13.0));
-                    ui.add(
-                        egui::Label::new(text.color(TEXT)).wrap_mode(egui::TextWrapMode::Extend),
-                    );
+                    let text = RichText::new(text).font(FontId::proportional(13.0)).color(TEXT);
+                    ui.add(egui::Label::new(text).wrap());
                 });
             });
         });

@@ -1,14 +1,15 @@
 //! The session panel: a list of the token's sessions, and beneath it what can
 //! be done with the one that is chosen.
 
-use super::layout::{ATTENTION, CALM, CARD, EDGE, GLOW, TEXT, TEXT_SOFT};
+use super::layout::{self, ATTENTION, CALM, GLOW, TEXT, TEXT_SOFT};
 use super::words::duration;
 use crate::view::{Ask, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
-use egui::{Align2, Button, Color32, CornerRadius, FontId, Key, Margin, RichText, Stroke, Ui};
+use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, Response, RichText, Stroke, Ui};
+use std::cmp::Reverse;
 
 const WIDTH: f32 = 560.0;
 
@@ -23,6 +24,8 @@ pub struct Choice {
     name: Option<String>,
     /// True if "End" was pressed once.
     ending: bool,
+    /// True if the row has to be scrolled into view.
+    reveal: bool,
 }
 
 /// Draws the panel.
@@ -34,32 +37,25 @@ pub fn show(
     asks: &mut Vec<Ask>,
 ) {
     if fresh {
-        *choice = Choice::default();
+        // The list may still be scrolled to where it was when it closed.
+        *choice = Choice { reveal: true, ..Choice::default() };
     }
     choice.follow(&panel.sessions);
     keys(context, panel, choice, asks);
     choice.hold(&panel.sessions);
-    let screen = context.content_rect();
-    let width = WIDTH.min(screen.width() - 32.0).max(120.0);
-    egui::Area::new(egui::Id::unique("sessions"))
-        .fade_in(false)
-        .anchor(Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .movable(false)
-        .show(context, |ui| {
-            let frame = egui::Frame::new()
-                .fill(CARD)
-                .stroke(Stroke::new(1.0, EDGE))
-                .corner_radius(CornerRadius::same(16))
-                .inner_margin(Margin::symmetric(24, 20));
-            frame.show(ui, |ui| {
-                ui.set_width(width - 48.0);
-                ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
-                let height = (screen.height() - 96.0).max(120.0);
-                egui::ScrollArea::vertical().max_height(height).show(ui, |ui| {
-                    contents(ui, panel, choice, asks);
-                });
-            });
-        });
+    let height = (context.content_rect().height() - 96.0).max(120.0);
+    // The scroll bar has its place in what the card leaves at the right.
+    let bar = Margin { right: 14, ..Margin::ZERO };
+    let (id, margin) = (egui::Id::unique("sessions"), Margin::symmetric(24, 20) - bar);
+    layout::in_the_middle(context, id, WIDTH, margin, |ui| {
+        ui.spacing_mut().button_padding = egui::vec2(12.0, 7.0);
+        // Without the least height it would stay as low as an empty list.
+        egui::ScrollArea::vertical()
+            .max_height(height)
+            .min_scrolled_height(height)
+            .content_margin(bar)
+            .show(ui, |ui| contents(ui, panel, choice, asks));
+    });
     choice.hold(&panel.sessions);
 }
 
@@ -94,11 +90,11 @@ fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks
     if choice.name.is_some() {
         return;
     }
-    if pressed(Key::ArrowDown) && choice.row + 1 < panel.sessions.len() {
-        (choice.row, choice.ending) = (choice.row + 1, false);
-    }
-    if pressed(Key::ArrowUp) && choice.row > 0 {
-        (choice.row, choice.ending) = (choice.row - 1, false);
+    let down = pressed(Key::ArrowDown) && choice.row + 1 < panel.sessions.len();
+    let up = pressed(Key::ArrowUp) && choice.row > 0;
+    if down || up {
+        let row = choice.row + usize::from(down) - usize::from(up);
+        *choice = Choice { row, reveal: true, ..Choice::default() };
     }
     // Where a button has the focus, Enter is the button's.
     if pressed(Key::Enter)
@@ -111,17 +107,26 @@ fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks
 }
 
 fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
-    ui.label(RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT));
+    let heading = RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT);
+    let heading = ui.label(heading).rect;
     if !panel.listed {
         ui.label(RichText::new("Asking the server.").color(TEXT_SOFT));
     }
-    for (row, entry) in panel.sessions.iter().enumerate() {
-        if session_row(ui, row, entry, row == choice.row) {
-            *choice = Choice { row, ..Choice::default() };
-        }
-    }
+    // Above the list, for beneath a long one nobody sees it.
     if !panel.trouble.is_empty() {
         ui.label(RichText::new(&panel.trouble).font(FontId::proportional(14.0)).color(ATTENTION));
+    }
+    for (row, entry) in panel.sessions.iter().enumerate() {
+        let title = title(entry, &panel.sessions);
+        let response = session_row(ui, &title, entry, row == choice.row);
+        if response.clicked() {
+            *choice = Choice { row, ..Choice::default() };
+        }
+        if row == choice.row && std::mem::take(&mut choice.reveal) {
+            // Above the first row there is only the heading.
+            let above = if row == 0 { heading } else { response.rect };
+            ui.scroll_to_rect(response.rect.union(above), None);
+        }
     }
     ui.add_space(6.0);
     if let Some(entry) = panel.sessions.get(choice.row) {
@@ -148,12 +153,25 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
     }
 }
 
-/// One session. True if it was chosen.
-fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> bool {
-    let name = match entry.name.as_str() {
-        "" => format!("Desktop {}", row + 1),
-        name => name.to_owned(),
+/// What a session is called: by its name, or else by its number, the oldest
+/// first. So its number is the same whichever session was connected last, and
+/// whichever others have names.
+fn title(entry: &SessionEntry, sessions: &[SessionEntry]) -> String {
+    if !entry.name.is_empty() {
+        return entry.name.clone();
+    }
+    let live = || sessions.iter().filter(|one| one.state != SessionState::OlderCopy);
+    // An earlier copy has the age of its freezing, and its session's number.
+    let Some(known) = live().find(|one| one.session == entry.session) else {
+        return "Earlier desktop".to_owned();
     };
+    let place = |one: &SessionEntry| (Reverse(one.age_ms), one.session);
+    let older = live().filter(|one| place(one) < place(known)).count();
+    format!("Desktop {}", older + 1)
+}
+
+/// One session.
+fn session_row(ui: &mut Ui, title: &str, entry: &SessionEntry, chosen: bool) -> Response {
     let services: Vec<_> = entry.services.iter().map(|name| name.as_str()).collect();
     let with = match services.is_empty() {
         true => String::new(),
@@ -166,7 +184,7 @@ fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> b
         color,
         ..Default::default()
     };
-    job.append(&name, 0.0, format(16.0, color));
+    job.append(title, 0.0, format(16.0, color));
     job.append(&format!("\n{}{with}", state_words(entry)), 0.0, format(13.0, TEXT_SOFT));
     job.wrap.max_width = ui.available_width() - 24.0;
     let fill = if chosen { Color32::from_rgb(0x2a, 0x2e, 0x3d) } else { Color32::TRANSPARENT };
@@ -176,7 +194,15 @@ fn session_row(ui: &mut Ui, row: usize, entry: &SessionEntry, chosen: bool) -> b
         .stroke(edge)
         .corner_radius(CornerRadius::same(9))
         .min_size(egui::vec2(ui.available_width(), 0.0));
-    ui.add(button).clicked()
+    seen(ui.add(button))
+}
+
+/// What a key gave the focus is scrolled into view.
+fn seen(response: Response) -> Response {
+    if response.gained_focus() {
+        response.scroll_to_me(None);
+    }
+    response
 }
 
 /// How a session stands, in words.
@@ -280,7 +306,7 @@ fn button(ui: &mut Ui, label: &str, primary: bool) -> bool {
         false => (Color32::from_rgb(0x2a, 0x2e, 0x3d), TEXT),
     };
     let label = RichText::new(label).font(FontId::proportional(14.0)).color(text);
-    ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8))).clicked()
+    seen(ui.add(Button::new(label).fill(fill).corner_radius(CornerRadius::same(8)))).clicked()
 }
 
 #[cfg(test)]
@@ -297,6 +323,33 @@ mod tests {
             age_ms: 0,
             services: Default::default(),
         }
+    }
+
+    #[test]
+    fn a_session_without_a_name_is_numbered_by_its_age() {
+        let aged = |number, age_ms| SessionEntry { age_ms, ..entry(number) };
+        let titles = |sessions: &[SessionEntry]| {
+            sessions.iter().map(|one| title(one, sessions)).collect::<Vec<_>>()
+        };
+        let (old, middle, new) = (aged(7, 3_000), aged(2, 2_000), aged(5, 1_000));
+        let last_connected_first = [new.clone(), old.clone(), middle.clone()];
+        assert_eq!(titles(&last_connected_first), ["Desktop 3", "Desktop 1", "Desktop 2"]);
+        // After a switch the list has another order, and later all are older.
+        let switched = [aged(2, 9_000), aged(5, 8_000), aged(7, 10_000)];
+        assert_eq!(titles(&switched), ["Desktop 2", "Desktop 3", "Desktop 1"]);
+        // A name takes no number from the others; an earlier copy has its own
+        // session's, whenever it was frozen.
+        let state = SessionState::OlderCopy;
+        let named = SessionEntry { name: "work".into(), ..old };
+        let older = SessionEntry { state, ..aged(2, 99_000) };
+        let orphan = SessionEntry { state, ..aged(9, 5_000) };
+        let all = [new, named, middle, older, orphan];
+        assert_eq!(
+            titles(&all),
+            ["Desktop 3", "work", "Desktop 2", "Desktop 2", "Earlier desktop"]
+        );
+        // Those of one age do not change places.
+        assert_eq!(titles(&[entry(2), entry(1)]), ["Desktop 2", "Desktop 1"]);
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub struct Button {
     pub label: &'static str,
     /// What it asks for.
     pub ask: Ask,
-    /// True for the one that most people want; Enter presses it.
+    /// True for the one that most people want; Enter presses it, unless the
+    /// card asks for a decision.
     pub primary: bool,
 }
 
@@ -45,6 +46,11 @@ pub struct Card {
     pub elapsed_ms: Option<u64>,
     /// What can be pressed.
     pub buttons: Vec<Button>,
+    /// What Escape asks for.
+    pub escape: Option<Ask>,
+    /// True if it asks for a decision: nothing has the focus until the user
+    /// gives it, for a key that was typed at something else is no answer.
+    pub decides: bool,
 }
 
 impl Card {
@@ -58,6 +64,8 @@ impl Card {
             fingerprint: None,
             elapsed_ms: None,
             buttons: Vec::new(),
+            escape: None,
+            decides: false,
         }
     }
 
@@ -119,7 +127,9 @@ pub fn card(panel: &Panel) -> Card {
             stage_words(*stage, server, host.as_ref()),
         )
         .elapsed(*for_ms),
-        Panel::Refused { server, code, text } => refused(server, *code, text),
+        Panel::Refused { server, code, text, back, sessions } => {
+            refused(server, *code, text, (*back, *sessions))
+        }
         Panel::Moving { from, to } => Card::new(
             Tone::Working,
             "Moving to your desktop",
@@ -157,9 +167,11 @@ pub fn card(panel: &Panel) -> Card {
         .primary("Show it here", Ask::TryAgain),
         Panel::Question { question, text } => {
             let answer = |yes| Ask::Answer { question: *question, yes };
-            Card::new(Tone::Attention, "The administrator asks", text.clone())
-                .secondary("Yes", answer(true))
+            let card = Card::new(Tone::Attention, "The administrator asks", text.clone())
+                .hint("Click, or choose with Tab and Enter. Escape means no.")
                 .primary("No", answer(false))
+                .secondary("Yes", answer(true));
+            Card { escape: Some(answer(false)), decides: true, ..card }
         }
         // It is no card: see `sessions`.
         Panel::Sessions(_) => Card::new(Tone::Calm, "Your sessions", ""),
@@ -183,6 +195,7 @@ fn first_meeting(group: &GroupId, server: &ServerName) -> Card {
     .primary("Trust this group", Ask::TrustGroup(*group))
     .secondary("Do not trust", Ask::RefuseGroup(*group));
     card.fingerprint = Some(fingerprint_lines(group));
+    card.decides = true;
     card
 }
 
@@ -240,7 +253,12 @@ fn resuming(on: &ServerName, lost: Option<&ServerName>, stage: Option<Stage>, fo
     Card::new(Tone::Working, "Resuming your desktop", text).hint("You need not do anything.")
 }
 
-fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
+fn refused(
+    server: &ServerName,
+    code: RefusalCode,
+    text: &str,
+    (back, sessions): (bool, bool),
+) -> Card {
     let title = match code {
         RefusalCode::TokenNotAccepted => "This card is not accepted",
         RefusalCode::ChallengeFailed => "The card could not be checked",
@@ -252,9 +270,16 @@ fn refused(server: &ServerName, code: RefusalCode, text: &str) -> Card {
         RefusalCode::StoreUnavailable => "The group's store does not answer",
         RefusalCode::Unresolved => "Your desktop cannot be reached now",
     };
-    Card::new(Tone::Attention, title, text)
+    let mut card = Card::new(Tone::Attention, title, text)
         .hint(format!("This is the answer of {server}."))
-        .primary("Try again", Ask::TryAgain)
+        .primary("Try again", Ask::TryAgain);
+    if back {
+        card = card.secondary("Back to your last session", Ask::GoBack);
+    }
+    if sessions {
+        card = card.secondary("Your sessions", Ask::TogglePanel);
+    }
+    card
 }
 
 /// 64 digits as four lines of four groups of four.
@@ -336,6 +361,17 @@ mod tests {
         assert_eq!(lines[0], "0123 4567 89AB CDEF");
         let digits: String = lines.concat().split(' ').collect();
         assert_eq!(digits.to_ascii_lowercase(), group.to_string());
+    }
+
+    #[test]
+    fn a_refusal_offers_the_ways_out_that_there_are() {
+        let server: ServerName = "mud".parse().unwrap();
+        let asks = |ways| {
+            let card = refused(&server, RefusalCode::Full, "It is full.", ways);
+            card.buttons.into_iter().map(|button| button.ask).collect::<Vec<_>>()
+        };
+        assert_eq!(asks((false, false)), [Ask::TryAgain]);
+        assert_eq!(asks((true, true)), [Ask::TryAgain, Ask::GoBack, Ask::TogglePanel]);
     }
 
     #[test]

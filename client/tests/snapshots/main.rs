@@ -9,6 +9,7 @@ mod golden;
 mod osd;
 mod picture;
 mod random;
+mod sessions;
 mod shaders;
 
 use afterglow_client::render::gpu::Gpu;

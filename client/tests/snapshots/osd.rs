@@ -4,20 +4,20 @@ use crate::golden::{Tolerance, check};
 use crate::picture::{fill, size};
 use afterglow_client::osd::Osd;
 use afterglow_client::render::scene::Scene;
-use afterglow_client::view::{Ask, Badge, Panel, Picture, SessionPanel};
+use afterglow_client::view::{Ask, Badge, Panel, Picture};
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{RefusalCode, Stage};
-use afterglow_wire::ids::{Epoch, GroupId, ServerName, SessionId};
-use afterglow_wire::service::{ServiceState, ServiceStatus};
-use afterglow_wire::sessions::{SessionEntry, SessionState};
+use afterglow_wire::ids::{GroupId, ServerName};
 
 const WIDTH: u16 = 640;
 const HEIGHT: u16 = 400;
+/// Enough for a turn of the wheel to come to its end.
+const RUNS_TO_REST: usize = 10;
 /// Text's edges are computed in floats, which compilers and processors may
 /// round in their own ways.
 const TOLERANCE: Tolerance = Tolerance::Text { channel_max: 3 };
 
-fn server(name: &str) -> ServerName {
+pub fn server(name: &str) -> ServerName {
     name.parse().unwrap()
 }
 
@@ -37,6 +37,20 @@ fn desktop() -> Vec<Command> {
 
 #[track_caller]
 fn golden(name: &str, picture: Picture, panel: Option<Panel>, badge: Option<Badge>) {
+    golden_after(name, picture, panel, badge, HEIGHT, &[]);
+}
+
+/// In a window of this height, after what the user did.
+#[track_caller]
+pub fn golden_after(
+    name: &str,
+    picture: Picture,
+    panel: Option<Panel>,
+    badge: Option<Badge>,
+    height_px: u16,
+    events: &[egui::Event],
+) {
+    let size_px = (WIDTH.into(), height_px.into());
     let gpu = crate::gpu();
     let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
     let (encoder, applied) = scene.framebuffer.apply(&desktop());
@@ -44,18 +58,23 @@ fn golden(name: &str, picture: Picture, panel: Option<Panel>, badge: Option<Badg
     gpu.queue.submit([encoder.finish()]);
     let mut osd = Osd::new();
     osd.show(panel.as_ref(), badge.as_ref(), 0);
-    // The second run is what is up once the focus has found its button.
-    for now_ms in [0, 50] {
-        let outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+    // The second run is what is up once the focus has found its button. What
+    // the user set in motion has come to rest by the last.
+    let rest = if events.is_empty() { 0 } else { RUNS_TO_REST };
+    let events = events.iter().cloned().map(Some);
+    let runs = [None, None].into_iter().chain(events).chain(vec![None; rest]);
+    for (event, now_ms) in runs.zip((0..).step_by(50)) {
+        event.into_iter().for_each(|event| osd.event(event));
+        let outcome = osd.run(now_ms, size_px, 1.0);
         assert!(outcome.asks.is_empty());
         scene.overlay.update_textures(outcome.textures);
     }
-    let pixels = scene.snapshot(picture, osd.drawing(), (WIDTH.into(), HEIGHT.into()));
+    let pixels = scene.snapshot(picture, osd.drawing(), size_px);
     check(&format!("osd-{name}"), &pixels.wait().unwrap(), TOLERANCE);
 }
 
 #[track_caller]
-fn panel(name: &str, picture: Picture, panel: Panel) {
+pub fn panel(name: &str, picture: Picture, panel: Panel) {
     golden(name, picture, Some(panel), None);
 }
 
@@ -98,17 +117,17 @@ fn after_the_card_is_in() {
     };
     panel("inserting", Picture::Blank, inserting(None, None));
     panel("inserting-probing", Picture::Blank, inserting(Some(Stage::Probing), Some("host05")));
-    panel(
-        "refused",
-        Picture::Blank,
-        Panel::Refused {
-            server: server("mud"),
-            code: RefusalCode::SessionFailed,
-            text: "The desktop ended as soon as it was started: xterm was not found. \
-                   Ask whoever looks after mud."
-                .into(),
-        },
-    );
+    let refused = |back, sessions| Panel::Refused {
+        server: server("mud"),
+        code: RefusalCode::SessionFailed,
+        text: "The desktop ended as soon as it was started: xterm was not found. \
+               Ask whoever looks after mud."
+            .into(),
+        back,
+        sessions,
+    };
+    panel("refused", Picture::Blank, refused(false, false));
+    panel("refused-switch", Picture::Blank, refused(true, true));
     panel("moving", Picture::Blank, Panel::Moving { from: server("mud"), to: server("host05") });
 }
 
@@ -152,51 +171,8 @@ fn when_it_is_over() {
     panel("elsewhere", Picture::Blank, Panel::Elsewhere { dtu: "reception-2".into() });
 }
 
-fn entry(number: u8, name: &str, on: &str, state: SessionState) -> SessionEntry {
-    SessionEntry {
-        session: SessionId([number; 16]),
-        epoch: Epoch(1),
-        name: name.into(),
-        server: server(on),
-        state,
-        age_ms: 200_000 * u64::from(number),
-        services: Default::default(),
-    }
-}
-
-fn three_sessions() -> SessionPanel {
-    let mut work = entry(1, "work", "host05", SessionState::Shown);
-    work.services = ["mail", "chart"].map(|name| name.parse().unwrap()).into_iter().collect();
-    let older = entry(3, "work", "mud", SessionState::OlderCopy);
-    let sessions = vec![work, entry(2, "", "host21", SessionState::HostSilent), older];
-    SessionPanel { listed: true, sessions, ..SessionPanel::default() }
-}
-
-fn sessions(panel: SessionPanel) -> Panel {
-    Panel::Sessions(Box::new(panel))
-}
-
 #[test]
-fn the_session_panel() {
-    panel("sessions", Picture::Dimmed, sessions(three_sessions()));
-    let mut one = three_sessions();
-    one.sessions.truncate(1);
-    let service = |name: &str, state, required, text: &str| ServiceStatus {
-        name: name.parse().unwrap(),
-        state,
-        required,
-        host: if name == "chart" { "ada@big".into() } else { String::new() },
-        text: text.into(),
-    };
-    one.services = vec![
-        service("mail", ServiceState::Running, true, ""),
-        service("chart", ServiceState::Running, false, ""),
-        service("music", ServiceState::Failed, false, "it ended with exit status: 1"),
-    ];
-    panel("sessions-services", Picture::Dimmed, sessions(one));
-    let trouble = "The group's store does not answer: only what is on this server is listed.";
-    let asking = SessionPanel { trouble: trouble.into(), ..SessionPanel::default() };
-    panel("sessions-trouble", Picture::Dimmed, sessions(asking));
+fn what_is_up_to_the_user() {
     let text = "The administrator wants to move this session to host05. Its programs end, and are \
                 started again there; what is not saved is lost. Move it now?";
     panel("question", Picture::Dimmed, Panel::Question { question: 1, text: text.into() });
@@ -204,22 +180,17 @@ fn the_session_panel() {
 }
 
 #[test]
-fn the_session_panel_is_worked_by_keys() {
-    let keys = |keys: &[egui::Key]| keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>();
-    let three = sessions(three_sessions());
-    let second = SessionId([2; 16]);
-    let pressed = |keys: Vec<egui::Event>| asked(&three, &keys);
-    use egui::Key::{ArrowDown, Enter, Escape};
-    assert_eq!(pressed(keys(&[ArrowDown, Enter])), [Ask::Switch(second)]);
-    // An earlier copy is not switched to: it has to be continued first.
-    assert_eq!(pressed(keys(&[ArrowDown, ArrowDown, Enter])), []);
-    assert_eq!(pressed(keys(&[Escape])), [Ask::TogglePanel]);
-}
-
-#[test]
 fn badges() {
     let told = Badge::Notice { text: "The service mail failed and is started again.".into() };
     golden("badge-notice", Picture::Live, None, Some(told));
+    let long = Badge::Notice {
+        text: "mud was lost before it confirmed your order: perhaps the session was not renamed. \
+               Look at the list of your sessions, and try again."
+            .into(),
+    };
+    golden("badge-long", Picture::Live, None, Some(long.clone()));
+    let ended = Panel::Ended { text: "The desktop was closed on mud.".into() };
+    golden("badge-over-ended", Picture::Blank, Some(ended), Some(long));
     let lost = Badge::ControlLost { server: server("mud") };
     golden("badge-control-lost", Picture::Live, None, Some(lost));
     let cared = Badge::CaredForBy { server: server("host05"), instead_of: server("mud") };
@@ -228,7 +199,7 @@ fn badges() {
 
 /// Runs an on-screen display with a panel, presses things, and tells what was
 /// asked for.
-fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
+pub fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
     let mut osd = Osd::new();
     osd.show(Some(panel), None, 0);
     let run = |osd: &mut Osd, now_ms| {
@@ -245,7 +216,7 @@ fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
     asks
 }
 
-fn key(key: egui::Key) -> [egui::Event; 2] {
+pub fn key(key: egui::Key) -> [egui::Event; 2] {
     [true, false].map(|pressed| egui::Event::Key {
         key,
         physical_key: None,
@@ -266,6 +237,58 @@ fn enter_presses_the_primary_button_but_never_trusts() {
     assert_eq!(asked(&meeting, &tab_enter), [Ask::TrustGroup(group)]);
     let tabs_enter = [key(egui::Key::Tab), key(egui::Key::Tab), key(egui::Key::Enter)].concat();
     assert_eq!(asked(&meeting, &tabs_enter), [Ask::RefuseGroup(group)]);
+}
+
+fn question(number: u64) -> Panel {
+    Panel::Question { question: number, text: "Move it now?".into() }
+}
+
+fn answer(question: u64, yes: bool) -> Ask {
+    Ask::Answer { question, yes }
+}
+
+#[test]
+fn a_question_is_answered_by_who_read_it_and_by_no_key_that_was_on_its_way() {
+    use egui::Key::{Enter, Escape, Space, Tab};
+    let typed = |keys: &[egui::Key]| {
+        asked(&question(4), &keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>())
+    };
+    assert_eq!(typed(&[Enter, Space]), []);
+    assert_eq!(typed(&[Escape]), [answer(4, false)]);
+    assert_eq!(typed(&[Tab, Enter]), [answer(4, false)]);
+    assert_eq!(typed(&[Tab, Tab, Space]), [answer(4, true)]);
+}
+
+#[test]
+fn a_new_panel_inherits_neither_the_focus_nor_the_keys_of_the_one_before() {
+    let mut osd = Osd::new();
+    let mut now_ms = 0;
+    let mut run = |osd: &mut Osd, events: &[egui::Event]| {
+        events.iter().for_each(|event| osd.event(event.clone()));
+        now_ms += 20;
+        let mut outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
+        outcome.textures.clear();
+        outcome.asks
+    };
+    let (enter, tab) = (key(egui::Key::Enter), key(egui::Key::Tab));
+    // "Show it here" has the focus, at the place where "No" will be.
+    osd.show(Some(&Panel::Elsewhere { dtu: "hall".into() }), None, 0);
+    run(&mut osd, &[]);
+    osd.show(Some(&question(1)), None, 0);
+    assert_eq!(run(&mut osd, &[]), []);
+    assert_eq!(run(&mut osd, &enter), []);
+    // A second question is not answered by who was about to answer the first.
+    run(&mut osd, &tab);
+    osd.show(Some(&question(2)), None, 0);
+    assert_eq!(run(&mut osd, &enter), []);
+    run(&mut osd, &tab);
+    // The same question again changes nothing.
+    osd.show(Some(&question(2)), None, 0);
+    assert_eq!(run(&mut osd, &enter), [answer(2, false)]);
+    // What was typed before the next panel came is not for that.
+    key(egui::Key::Escape).into_iter().for_each(|event| osd.event(event));
+    osd.show(Some(&question(3)), None, 0);
+    assert_eq!(run(&mut osd, &[]), []);
 }
 
 #[test]
@@ -302,5 +325,41 @@ fn a_small_window_gets_a_smaller_card() {
         let mut outcome = osd.run(0, size_px, scale_factor);
         outcome.textures.clear();
         assert_eq!(osd.pixels_per_point(), expected);
+    }
+}
+
+/// The corners of all that is drawn, in points.
+pub fn corners(osd: &Osd) -> Vec<egui::Pos2> {
+    let vertices = osd.drawing().primitives.iter().map(|clipped| match &clipped.primitive {
+        egui::epaint::Primitive::Mesh(mesh) => &mesh.vertices[..],
+        egui::epaint::Primitive::Callback(_) => &[],
+    });
+    vertices.flatten().map(|vertex| vertex.pos).collect()
+}
+
+/// What a drawing covers, in points.
+fn extent(osd: &Osd) -> egui::Rect {
+    egui::Rect::from_points(&corners(osd))
+}
+
+#[test]
+fn a_badge_is_as_large_as_its_words_and_never_larger_than_the_window() {
+    let badge = |words: usize| Badge::Notice { text: "as it happens ".repeat(words) };
+    let run = |osd: &mut Osd, words: usize, at_ms: u64, width_px: u32| {
+        osd.show(None, Some(&badge(words)), at_ms);
+        for step in 0..3 {
+            osd.run(at_ms + 20 * step, (width_px, HEIGHT.into()), 1.0).textures.clear();
+        }
+        extent(osd)
+    };
+    for width_px in [1280, 640, 320] {
+        let mut osd = Osd::new();
+        let short = run(&mut osd, 1, 0, width_px);
+        let long = run(&mut osd, 12, 1_000, width_px);
+        let screen = width_px as f32 / osd.pixels_per_point();
+        assert!(long.left() >= 0.0 && long.right() <= screen, "{long:?} in {screen}");
+        assert!(long.width() > short.width() && long.height() > short.height());
+        assert_eq!(run(&mut Osd::new(), 12, 0, width_px), long);
+        assert_eq!(run(&mut osd, 1, 2_000, width_px), short);
     }
 }

@@ -8,6 +8,7 @@ mod frames;
 mod panel;
 mod races;
 mod reconnect;
+mod refusal;
 mod silence;
 
 use super::*;
@@ -171,6 +172,8 @@ impl Dtu {
             assert_eq!(view.picture, Picture::Blank, "no token, and yet a picture");
             assert!(!self.display_open, "no token, and yet a display link");
         }
+        let seen = matches!(view.panel, Some(Panel::Sessions(_) | Panel::Question { .. }));
+        assert!(seen || !self.connection.panel_is_open(), "open, and yet hidden");
     }
 
     /// Lets time pass, with ticks when they are due, while the server says

@@ -284,7 +284,7 @@ fn any_order_of_events_keeps_the_rules() {
             let at = ["mud", "host05"][random(2) as usize];
             let insert = 100 + random(6);
             let epoch = 1 + random(3);
-            match random(16) {
+            match random(18) {
                 0 => dtu.insert("aa"),
                 1 => dtu.remove(),
                 2 => dtu.control_dies(),
@@ -304,6 +304,8 @@ fn any_order_of_events_keeps_the_rules() {
                     let reason = DetachReason::Elsewhere;
                     dtu.display(Detached { reason, text: String::new() });
                 }
+                15 => dtu.ask(Ask::TogglePanel),
+                16 => dtu.ask(Ask::SignOff),
                 _ => dtu.pass(random(1_500), random(2) == 0),
             }
             if let Some(shown) = &dtu.connection.shown
