@@ -11,6 +11,7 @@ pub mod words;
 use crate::render::overlay::Drawing;
 use crate::view::{Ask, Badge, Panel, SessionPanel};
 use egui::epaint::textures::TexturesDelta;
+use jiff::civil::DateTime;
 
 /// The on-screen display.
 pub struct Osd {
@@ -19,6 +20,10 @@ pub struct Osd {
     /// The session panel, if that is what is up.
     sessions: Option<(SessionPanel, sessions::Choice)>,
     badge: Option<String>,
+    /// What the user's clock says.
+    local_now: fn() -> DateTime,
+    /// What it said when the panel was told.
+    told_at: DateTime,
     /// When the panel's time was right.
     told_at_ms: u64,
     events: Vec<egui::Event>,
@@ -54,6 +59,11 @@ impl Default for Osd {
 impl Osd {
     /// Nothing is up.
     pub fn new() -> Self {
+        Osd::with_clock(|| jiff::Zoned::now().datetime())
+    }
+
+    /// Nothing is up, and this is what the user's clock says.
+    pub fn with_clock(local_now: fn() -> DateTime) -> Self {
         let context = egui::Context::default();
         layout::set_style(&context);
         Osd {
@@ -61,6 +71,8 @@ impl Osd {
             panel: None,
             sessions: None,
             badge: None,
+            local_now,
+            told_at: DateTime::MIN,
             told_at_ms: 0,
             events: Vec::new(),
             fresh: false,
@@ -88,6 +100,7 @@ impl Osd {
             _ => None,
         };
         self.badge = badge.map(words::badge);
+        self.told_at = (self.local_now)();
         self.told_at_ms = now_ms;
         self.settling = 2;
     }
@@ -138,7 +151,7 @@ impl Osd {
         let mut asks = Vec::new();
         let output = self.context.run_ui(input, |ui| {
             if let Some((sessions, choice)) = &mut self.sessions {
-                sessions::show(ui.ctx(), sessions, choice, fresh, &mut asks);
+                sessions::show(ui.ctx(), (sessions, self.told_at), choice, fresh, &mut asks);
             } else if let Some(card) = &self.panel {
                 layout::card(ui.ctx(), card, waited_ms, fresh, &mut asks);
             }

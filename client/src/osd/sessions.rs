@@ -2,13 +2,14 @@
 //! be done with the one that is chosen.
 
 use super::layout::{self, ATTENTION, CALM, GLOW, TEXT, TEXT_SOFT};
-use super::words::duration;
+use super::words::{clock_time, duration};
 use crate::view::{Ask, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
 use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, Response, RichText, Stroke, Ui};
+use jiff::civil::DateTime;
 use std::cmp::Reverse;
 
 const WIDTH: f32 = 560.0;
@@ -28,10 +29,10 @@ pub struct Choice {
     reveal: bool,
 }
 
-/// Draws the panel.
+/// Draws the panel, as it was told at this time of the user's clock.
 pub fn show(
     context: &egui::Context,
-    panel: &SessionPanel,
+    (panel, told_at): (&SessionPanel, DateTime),
     choice: &mut Choice,
     fresh: bool,
     asks: &mut Vec<Ask>,
@@ -54,7 +55,7 @@ pub fn show(
             .max_height(height)
             .min_scrolled_height(height)
             .content_margin(bar)
-            .show(ui, |ui| contents(ui, panel, choice, asks));
+            .show(ui, |ui| contents(ui, (panel, told_at), choice, asks));
     });
     choice.hold(&panel.sessions);
 }
@@ -106,7 +107,12 @@ fn keys(context: &egui::Context, panel: &SessionPanel, choice: &mut Choice, asks
     }
 }
 
-fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut Vec<Ask>) {
+fn contents(
+    ui: &mut Ui,
+    (panel, told_at): (&SessionPanel, DateTime),
+    choice: &mut Choice,
+    asks: &mut Vec<Ask>,
+) {
     let heading = RichText::new("Your sessions").font(FontId::proportional(22.0)).color(TEXT);
     let heading = ui.label(heading).rect;
     if !panel.listed {
@@ -118,7 +124,8 @@ fn contents(ui: &mut Ui, panel: &SessionPanel, choice: &mut Choice, asks: &mut V
     }
     for (row, entry) in panel.sessions.iter().enumerate() {
         let title = title(entry, &panel.sessions);
-        let response = session_row(ui, &title, entry, row == choice.row);
+        let response =
+            session_row(ui, (&title, &state_words(entry, told_at)), entry, row == choice.row);
         if response.clicked() {
             *choice = Choice { row, ..Choice::default() };
         }
@@ -171,7 +178,12 @@ fn title(entry: &SessionEntry, sessions: &[SessionEntry]) -> String {
 }
 
 /// One session.
-fn session_row(ui: &mut Ui, title: &str, entry: &SessionEntry, chosen: bool) -> Response {
+fn session_row(
+    ui: &mut Ui,
+    (title, state): (&str, &str),
+    entry: &SessionEntry,
+    chosen: bool,
+) -> Response {
     let services: Vec<_> = entry.services.iter().map(|name| name.as_str()).collect();
     let with = match services.is_empty() {
         true => String::new(),
@@ -185,7 +197,7 @@ fn session_row(ui: &mut Ui, title: &str, entry: &SessionEntry, chosen: bool) -> 
         ..Default::default()
     };
     job.append(title, 0.0, format(16.0, color));
-    job.append(&format!("\n{}{with}", state_words(entry)), 0.0, format(13.0, TEXT_SOFT));
+    job.append(&format!("\n{state}{with}"), 0.0, format(13.0, TEXT_SOFT));
     job.wrap.max_width = ui.available_width() - 24.0;
     let fill = if chosen { Color32::from_rgb(0x2a, 0x2e, 0x3d) } else { Color32::TRANSPARENT };
     let edge = if chosen { Stroke::new(1.0, CALM) } else { Stroke::NONE };
@@ -205,8 +217,8 @@ fn seen(response: Response) -> Response {
     response
 }
 
-/// How a session stands, in words.
-pub fn state_words(entry: &SessionEntry) -> String {
+/// How a session stood at this time of the user's clock, in words.
+fn state_words(entry: &SessionEntry, told_at: DateTime) -> String {
     let age = duration(entry.age_ms);
     let server = &entry.server;
     match entry.state {
@@ -214,8 +226,10 @@ pub fn state_words(entry: &SessionEntry) -> String {
         SessionState::Running => format!("runs on {server} for {age}"),
         SessionState::HostSilent => format!("on {server}, which is silent · {age} old"),
         SessionState::Lost => format!("stopped on {server}: it starts again once you choose it"),
+        // While the store is away nobody knows since when.
+        SessionState::OlderCopy if entry.age_ms == 0 => format!("earlier copy on {server}"),
         SessionState::OlderCopy => {
-            format!("earlier copy on {server}, frozen for {age}")
+            format!("earlier copy on {server}, since {}", clock_time(entry.age_ms, told_at))
         }
     }
 }

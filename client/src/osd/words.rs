@@ -3,6 +3,8 @@
 use crate::view::{Ask, Badge, Panel};
 use afterglow_wire::control::{RefusalCode, Stage};
 use afterglow_wire::ids::{GroupId, ServerName};
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 
 /// How a card feels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,6 +317,17 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// When something was, as the user's clock said it: at which time of the day,
+/// and on which day unless that is today. `now` is what the clock says.
+pub fn clock_time(ago_ms: u64, now: DateTime) -> String {
+    let ago = SignedDuration::from_millis(i64::try_from(ago_ms).unwrap_or(i64::MAX));
+    let then = now.saturating_sub(ago);
+    match then.date() == now.date() {
+        true => then.strftime("%H:%M").to_string(),
+        false => then.strftime("%-d %b %H:%M").to_string(),
+    }
+}
+
 /// A time that is mostly short: by the tenth of a second up to ten of them.
 fn short_time(ms: u64) -> String {
     match ms {
@@ -336,6 +349,15 @@ mod tests {
         assert_eq!(short_time(430), "0.4 s");
         assert_eq!(short_time(9_999), "9.9 s");
         assert_eq!(short_time(10_000), "10 s");
+    }
+
+    #[test]
+    fn what_was_before_today_has_its_day() {
+        let now = jiff::civil::date(2026, 3, 1).at(0, 10, 30, 0);
+        assert_eq!(clock_time(0, now), "00:10");
+        assert_eq!(clock_time(600_000, now), "00:00");
+        assert_eq!(clock_time(660_000, now), "28 Feb 23:59");
+        assert_eq!(clock_time(u64::MAX, now), clock_time(u64::MAX - 1, now), "no such time");
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub fn golden_after(
     let (encoder, applied) = scene.framebuffer.apply(&desktop());
     assert_eq!(applied, Ok(()));
     gpu.queue.submit([encoder.finish()]);
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     osd.show(panel.as_ref(), badge.as_ref(), 0);
     // The second run is what is up once the focus has found its button. What
     // the user set in motion has come to rest by the last.
@@ -197,10 +197,15 @@ fn badges() {
     golden("badge-cared-for", Picture::Live, None, Some(cared));
 }
 
+/// What the user's clock says in all pictures.
+pub fn noon() -> jiff::civil::DateTime {
+    jiff::civil::date(2026, 11, 25).at(12, 0, 0, 0)
+}
+
 /// Runs an on-screen display with a panel, presses things, and tells what was
 /// asked for.
 pub fn asked(panel: &Panel, events: &[egui::Event]) -> Vec<Ask> {
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     osd.show(Some(panel), None, 0);
     let run = |osd: &mut Osd, now_ms| {
         let mut outcome = osd.run(now_ms, (WIDTH.into(), HEIGHT.into()), 1.0);
@@ -261,7 +266,7 @@ fn a_question_is_answered_by_who_read_it_and_by_no_key_that_was_on_its_way() {
 
 #[test]
 fn a_new_panel_inherits_neither_the_focus_nor_the_keys_of_the_one_before() {
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     let mut now_ms = 0;
     let mut run = |osd: &mut Osd, events: &[egui::Event]| {
         events.iter().for_each(|event| osd.event(event.clone()));
@@ -293,7 +298,7 @@ fn a_new_panel_inherits_neither_the_focus_nor_the_keys_of_the_one_before() {
 
 #[test]
 fn a_time_that_is_up_ticks_once_a_second() {
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     osd.show(Some(&Panel::Searching { for_ms: 3_400, trouble: None }), None, 1_000);
     let again_at_ms = |osd: &mut Osd, now_ms| {
         // The first runs may ask for another at once, until all is in place.
@@ -313,7 +318,7 @@ fn a_time_that_is_up_ticks_once_a_second() {
 
 #[test]
 fn a_small_window_gets_a_smaller_card() {
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     for (size_px, scale_factor, expected) in [
         ((640, 400), 1.0, 1.0),
         ((1280, 800), 2.0, 2.0),
@@ -353,13 +358,13 @@ fn a_badge_is_as_large_as_its_words_and_never_larger_than_the_window() {
         extent(osd)
     };
     for width_px in [1280, 640, 320] {
-        let mut osd = Osd::new();
+        let mut osd = Osd::with_clock(noon);
         let short = run(&mut osd, 1, 0, width_px);
         let long = run(&mut osd, 12, 1_000, width_px);
         let screen = width_px as f32 / osd.pixels_per_point();
         assert!(long.left() >= 0.0 && long.right() <= screen, "{long:?} in {screen}");
         assert!(long.width() > short.width() && long.height() > short.height());
-        assert_eq!(run(&mut Osd::new(), 12, 0, width_px), long);
+        assert_eq!(run(&mut Osd::with_clock(noon), 12, 0, width_px), long);
         assert_eq!(run(&mut osd, 1, 2_000, width_px), short);
     }
 }

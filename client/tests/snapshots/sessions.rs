@@ -1,6 +1,6 @@
 //! The session panel: against goldens, and worked by keys and the wheel.
 
-use crate::osd::{asked, corners, golden_after, key, panel, server};
+use crate::osd::{asked, corners, golden_after, key, noon, panel, server};
 use afterglow_client::osd::{self, Osd};
 use afterglow_client::view::{Ask, Panel, Picture, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
@@ -138,7 +138,7 @@ fn the_panel_looks_the_same_however_it_came_to_its_list() {
     let [empty, three] = [SessionPanel::default(), three_sessions()].map(sessions_panel);
     let many = many_sessions();
     let shown = |panels: &[&Panel]| {
-        let mut osd = Osd::new();
+        let mut osd = Osd::with_clock(noon);
         let mut looks = Vec::new();
         for (panel, at_ms) in panels.iter().zip((0..).step_by(1_000)) {
             osd.show(Some(panel), None, at_ms);
@@ -155,7 +155,7 @@ fn the_panel_looks_the_same_however_it_came_to_its_list() {
 
 #[test]
 fn an_opened_panel_begins_at_its_top() {
-    let mut osd = Osd::new();
+    let mut osd = Osd::with_clock(noon);
     let many = many_sessions();
     osd.show(Some(&many), None, 0);
     let top = rest(&mut osd, 0, &[]);
