@@ -258,9 +258,13 @@ impl Connection {
     pub(super) fn progress(&mut self, progress: &Progress) {
         let now_ms = self.now_ms;
         let Some(present) = self.present_for(progress.insert, "progress") else { return };
-        present.progress = Some((progress.stage, progress.host.clone()));
+        let told = Some((progress.stage, progress.host.clone()));
+        let is_news = std::mem::replace(&mut present.progress, told.clone()) != told;
         if let Phase::Asked { heard_ms } = &mut present.phase {
             *heard_ms = now_ms;
+        }
+        if is_news {
+            self.log_progress(progress);
         }
     }
 

@@ -5,7 +5,7 @@ use super::gap::GapView;
 use super::insert::{Phase, Present, Stop};
 use super::{Action, Connection, Logged};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
-use afterglow_wire::control::RefusalCode;
+use afterglow_wire::control::{Progress, RefusalCode, Stage};
 
 /// Times of what takes seconds go in steps of this.
 const STEP_MS: u64 = 500;
@@ -32,6 +32,12 @@ impl Connection {
         }
         self.last_view = Some(view.clone());
         self.act(Action::ToWindow(ToWindow::View(view)));
+    }
+
+    pub(super) fn log_progress(&mut self, progress: &Progress) {
+        let Some(server) = self.up().map(|up| up.server.to_string()) else { return };
+        let host = progress.host.as_ref().map(ToString::to_string);
+        self.log(Logged::Progress { server, stage: stage_name(progress.stage), host });
     }
 
     fn view(&self) -> View {
@@ -228,6 +234,16 @@ fn stopped(stop: &Stop) -> Panel {
         Stop::Elsewhere { dtu } => Panel::Elsewhere { dtu },
         Stop::Ended { text } => Panel::Ended { text },
         Stop::SignedOff => Panel::SignedOff,
+    }
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Looking => "looking",
+        Stage::Probing => "probing",
+        Stage::Starting => "starting",
+        Stage::Restarting => "restarting",
+        Stage::WaitingForStore => "waiting_for_store",
     }
 }
 
