@@ -18,6 +18,7 @@
 //! | [`host`] | one host: its server, its sessions, its sudden death |
 //! | [`postgres`] | a PostgreSQL of the test's own |
 //! | [`session`] | a session's own X server, asked directly |
+//! | [`squares`] | bytes that are read from a window's pixels |
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
@@ -46,6 +47,7 @@ pub mod screen;
 pub mod scripted;
 pub mod session;
 pub mod site;
+pub mod squares;
 pub mod survival;
 pub mod wait;
 pub mod xauthority;
