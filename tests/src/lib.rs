@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`wait`] | waiting for something that can be seen, with a deadline |
 //! | [`programs`] | where the programs and Debian's files are |
+//! | [`unpacked`] | Debian's programs that only tests need |
 //! | [`process`] | child processes that end with their owner |
 //! | [`scratch`] | a directory for one test; what is left of it on failure |
 //! | [`ports`] | ports that no other test has |
@@ -49,5 +50,6 @@ pub mod session;
 pub mod site;
 pub mod squares;
 pub mod survival;
+pub mod unpacked;
 pub mod wait;
 pub mod xauthority;
