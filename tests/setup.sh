@@ -4,8 +4,8 @@
 #
 # It installs what is missing and nothing else, never removes or replaces a
 # package, and starts no service. When nothing is missing it calls no apt at
-# all. The tests' card reader and PostgreSQL are never installed: where they are
-# not on the machine already, their packages are unpacked under target/.
+# all. The tests' card reader, PostgreSQL and sshd are never installed: where they
+# are not on the machine already, their packages are unpacked under target/.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -27,6 +27,9 @@ network_packages="iproute2 util-linux"
 reader_packages="pcscd vsmartcard-vpcd"
 # The tests start a PostgreSQL of their own; an installed one is left alone.
 store_packages="postgresql"
+# Homes on a host of their own: a private sshd, and sshfs to mount them. No
+# installed sshd is started or asked.
+home_packages="sshfs openssh-client openssh-server"
 # systemd-analyze checks the server's unit; no systemd is started.
 unit_packages="systemd"
 
@@ -130,6 +133,7 @@ case "${1:-}" in
         check_tools
         install_missing $build_packages $session_packages $window_packages $network_packages
         unpack postgres $store_packages
+        unpack sshfs $home_packages
         ;;
     test)
         check_tools
@@ -138,6 +142,7 @@ case "${1:-}" in
             $unit_packages
         unpack reader $reader_packages
         unpack postgres $store_packages
+        unpack sshfs $home_packages
         ;;
     *) stop "usage: setup.sh demo|test|bench" ;;
 esac

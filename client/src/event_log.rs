@@ -31,6 +31,9 @@ pub enum Event {
     FirstMeeting { server: String, group: String },
     /// An insert was sent.
     Inserted { server: String, cause: &'static str, token_kind: &'static str, insert: u64 },
+    /// The server tells what it does about the insert, and about which host:
+    /// looking, probing, starting, restarting or waiting_for_store.
+    Progress { server: String, stage: &'static str, host: Option<String> },
     /// The server wants proof of the token.
     Challenged { server: String },
     /// A display link is up.

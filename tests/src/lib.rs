@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`wait`] | waiting for something that can be seen, with a deadline |
 //! | [`programs`] | where the programs and Debian's files are |
+//! | [`unpacked`] | Debian's programs that only tests need |
 //! | [`process`] | child processes that end with their owner |
 //! | [`scratch`] | a directory for one test; what is left of it on failure |
 //! | [`ports`] | ports that no other test has |
@@ -18,6 +19,7 @@
 //! | [`host`] | one host: its server, its sessions, its sudden death |
 //! | [`postgres`] | a PostgreSQL of the test's own |
 //! | [`session`] | a session's own X server, asked directly |
+//! | [`squares`] | bytes that are read from a window's pixels |
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
@@ -46,6 +48,8 @@ pub mod screen;
 pub mod scripted;
 pub mod session;
 pub mod site;
+pub mod squares;
 pub mod survival;
+pub mod unpacked;
 pub mod wait;
 pub mod xauthority;

@@ -4,11 +4,19 @@
 //! says that they were put in. When only the worker of a session died, the
 //! next attachment tells how far it got, and the rest is sent again. Keys that
 //! the session holds down and the user let go meanwhile are always released.
+//!
+//! Shift and its like are a state rather than an event: whoever holds one
+//! while a host dies wants it to count for the next key, which another copy of
+//! the session gets. So the session is told of those that it does not know
+//! before that key; a modifier alone is not worth telling.
 
 use afterglow_wire::display::{Input, InputDone};
 use afterglow_wire::input::{InputEvent, KeyAction};
 use afterglow_wire::limits::{INPUT_EVENTS_MAX, INPUT_UNACKNOWLEDGED_MAX};
 use std::collections::{BTreeSet, VecDeque};
+
+/// Both keys of Ctrl, Shift, Alt and Meta, as evdev numbers them.
+const MODIFIERS: [u8; 8] = [29, 97, 42, 54, 56, 100, 125, 126];
 
 /// What the screen shows while the user does something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +52,16 @@ pub(super) struct InputBuffer {
     last_seq: u64,
     /// In order; those that were sent have their number.
     waiting: VecDeque<(u64, InputEvent)>,
+    /// What the session holds down, or will once all that waits is put in.
     held: BTreeSet<Held>,
+    /// The modifiers that the user holds, whether the session knows or not.
+    modifiers: BTreeSet<u8>,
 }
 
 impl InputBuffer {
     /// The user did something; gives what is to be sent now.
     pub(super) fn push(&mut self, event: InputEvent, seen: Seen) -> Option<Input> {
+        self.note_modifier(event);
         if !self.wanted(event, seen) {
             return None;
         }
@@ -61,12 +73,46 @@ impl InputBuffer {
             *last = event;
             return None;
         }
-        self.make_room();
-        self.last_seq += 1;
-        self.waiting.push_back((self.last_seq, event));
+        let first_seq = self.last_seq + 1;
+        let events: Vec<InputEvent> = self.unknown_modifiers(event).chain([event]).collect();
+        for event in &events {
+            self.make_room();
+            self.last_seq += 1;
+            self.waiting.push_back((self.last_seq, *event));
+        }
         let attachment = self.attachment.filter(|_| self.live)?;
-        let events = std::iter::once(event).collect();
-        Some(Input { attachment, first_seq: self.last_seq, events })
+        Some(Input { attachment, first_seq, events: events.into_iter().collect() })
+    }
+
+    fn note_modifier(&mut self, event: InputEvent) {
+        match event {
+            InputEvent::Key { scancode, action } if MODIFIERS.contains(&scancode) => match action {
+                KeyAction::Press | KeyAction::Repeat => self.modifiers.insert(scancode),
+                KeyAction::Release => self.modifiers.remove(&scancode),
+            },
+            _ => false,
+        };
+    }
+
+    /// The modifiers that the session has to know before this event; it does
+    /// then.
+    fn unknown_modifiers(&mut self, event: InputEvent) -> impl Iterator<Item = InputEvent> + use<> {
+        let counts = match event {
+            InputEvent::Key { scancode, action } => {
+                action == KeyAction::Press && !MODIFIERS.contains(&scancode)
+            }
+            InputEvent::Button { pressed, .. } => pressed,
+            InputEvent::Pointer { .. } | InputEvent::Wheel { .. } => false,
+        };
+        let unknown: Vec<u8> = match counts {
+            true => {
+                let held = self.modifiers.iter().copied();
+                held.filter(|scancode| self.held.insert(Held::Key(*scancode))).collect()
+            }
+            false => Vec::new(),
+        };
+        let press = |scancode| InputEvent::Key { scancode, action: KeyAction::Press };
+        unknown.into_iter().map(press)
     }
 
     /// Notes what is held, and tells whether the session is to know.
@@ -248,6 +294,22 @@ mod tests {
         buffer.pause();
         assert_eq!(buffer.resume(1, Some(InputDone { attachment: 1, seq: 0 }), false), []);
         assert_eq!(buffer.push(release(30), Seen::Picture), None);
+    }
+
+    #[test]
+    fn a_modifier_that_is_held_counts_for_the_next_key_of_another_copy() {
+        let mut buffer = attached();
+        buffer.push(press(42), Seen::Picture);
+        buffer.push(press(29), Seen::Picture);
+        buffer.pause();
+        assert_eq!(buffer.resume(1, None, false), []);
+        assert_eq!(buffer.push(release(29), Seen::Picture), None, "it was never told");
+        let sent = buffer.push(press(30), Seen::Picture).unwrap();
+        assert_eq!((sent.first_seq, events(&[sent])), (1, vec![press(42), press(30)]));
+        let sent = buffer.push(press(31), Seen::Picture).unwrap();
+        assert_eq!((sent.first_seq, events(&[sent])), (3, vec![press(31)]));
+        assert_eq!(events(&[buffer.push(release(42), Seen::Picture).unwrap()]), [release(42)]);
+        assert_eq!(events(&[buffer.push(press(32), Seen::Picture).unwrap()]), [press(32)]);
     }
 
     #[test]

@@ -230,9 +230,13 @@ impl Connection {
     pub(super) fn progress(&mut self, progress: &Progress) {
         let now_ms = self.now_ms;
         let Some(present) = self.present_for(progress.insert, "progress") else { return };
-        present.progress = Some((progress.stage, progress.host.clone()));
+        let told = Some((progress.stage, progress.host.clone()));
+        let is_news = std::mem::replace(&mut present.progress, told.clone()) != told;
         if let Phase::Asked { heard_ms } = &mut present.phase {
             *heard_ms = now_ms;
+        }
+        if is_news {
+            self.log_progress(progress);
         }
     }
 
@@ -263,9 +267,11 @@ impl Connection {
         present.redirects = 0;
         present.refusals = 0;
         present.refusal = None;
-        present.unreachable.clear();
-        present.resume = Some(attach.resume.clone());
         let caretaken = attach.origin == Origin::Caretaken;
+        // Somebody else cares for the session as long as its own server is
+        // silent: if the picture stops, too, nobody is to wait for that one.
+        present.unreachable.retain(|name| caretaken && *name == attach.host);
+        present.resume = Some(attach.resume.clone());
         present.cared_for_by = caretaken.then(|| server.clone());
         // A link that is silent while its session answers others is opened anew.
         if self.display_is_of(attach.session, attach.epoch) && !self.display_is_suspected() {

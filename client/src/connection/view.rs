@@ -6,7 +6,7 @@ use super::insert::{Phase, Present};
 use super::refusal::Stop;
 use super::{Action, Connection, Logged, RESTARTED_SHOWN_MS};
 use crate::view::{Badge, Panel, Picture, ToWindow, View};
-use afterglow_wire::control::RefusalCode;
+use afterglow_wire::control::{Progress, RefusalCode, Stage};
 use afterglow_wire::ids::ServerName;
 
 /// Times of what takes seconds go in steps of this.
@@ -44,6 +44,12 @@ impl Connection {
             *until_ms = now_ms + RESTARTED_SHOWN_MS;
         }
         self.restarted.take_if(|(_, _, until_ms)| *until_ms <= now_ms);
+    }
+
+    pub(super) fn log_progress(&mut self, progress: &Progress) {
+        let Some(server) = self.up().map(|up| up.server.to_string()) else { return };
+        let host = progress.host.as_ref().map(ToString::to_string);
+        self.log(Logged::Progress { server, stage: stage_name(progress.stage), host });
     }
 
     fn view(&self) -> View {
@@ -261,6 +267,16 @@ fn tried(attempt: &Attempt) -> String {
     let (target, opened) = (&attempt.target, attempt.opened.as_ref());
     let server = opened.map(|(_, server)| server).or(target.server.as_ref());
     server.map_or_else(|| target.address.to_string(), ToString::to_string)
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Looking => "looking",
+        Stage::Probing => "probing",
+        Stage::Starting => "starting",
+        Stage::Restarting => "restarting",
+        Stage::WaitingForStore => "waiting_for_store",
+    }
 }
 
 fn picture_name(picture: Picture) -> &'static str {

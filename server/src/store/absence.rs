@@ -8,6 +8,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How often a store that is away is looked for.
 const LOOK_EVERY: Duration = Duration::from_millis(1_000);
 
+/// How often one that is there is asked, so that a server without sessions can
+/// tell its administrator, too, that it went.
+const ASK_EVERY: Duration = Duration::from_millis(5_000);
+
 /// That the store is away.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absence {
@@ -85,15 +89,20 @@ impl Presence {
 }
 
 /// Looks for a store that is away, so that its return is known before anybody
-/// needs it. Ends with the store.
+/// needs it, and now and then whether it went. Ends with the store.
 pub(super) async fn look_for(store: Weak<super::Inner>) {
+    let mut asked = Instant::now();
     while let Some(inner) = store.upgrade() {
-        if inner.presence.absence().is_some() {
-            // What comes of it is noted where it happens.
-            let _ = Store { inner }.try_out(wall_ms()).await;
-        } else {
-            drop(inner);
+        let is_away = inner.presence.absence().is_some();
+        let store = Store { inner };
+        // What comes of it is noted where it happens.
+        if is_away {
+            let _ = store.try_out(wall_ms()).await;
+        } else if asked.elapsed() >= ASK_EVERY {
+            let _ = store.ask().await;
+            asked = Instant::now();
         }
+        drop(store);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

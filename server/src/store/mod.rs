@@ -115,8 +115,13 @@ impl Store {
                 let query = query.bind(server.as_str().to_owned()).bind(number(now_ms));
                 self.write(query).await.map(|_| ())
             }
-            None => self.read(sqlx::query("SELECT 1 FROM boots LIMIT 1")).await.map(|_| ()),
+            None => self.ask().await,
         }
+    }
+
+    /// Asks the store something, and notes what comes of it.
+    async fn ask(&self) -> Result<(), StoreError> {
+        self.read(sqlx::query("SELECT 1 FROM boots LIMIT 1")).await.map(|_| ())
     }
 
     /// What a query finds.

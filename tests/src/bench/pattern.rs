@@ -1,25 +1,20 @@
 //! What a service draws so that it can be told from outside: a random number
-//! and the time of its start, as black and white squares.
+//! and the time of its start.
 
 use crate::picture::Picture;
+use crate::squares::Grid;
 use anyhow::{Context, Result};
 use std::io::Read;
 use x11rb::connection::Connection;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{
-    ConnectionExt, CreateGCAux, CreateWindowAux, EventMask, Rectangle, WindowClass,
+    ConnectionExt, CreateGCAux, CreateWindowAux, EventMask, ImageFormat, WindowClass,
 };
 
+const GRID: Grid = Grid { columns: 16, rows: 12, square_px: 8 };
 /// The pattern's width and height.
-pub const SIZE_PX: (u16, u16) = (COLUMNS as u16 * SQUARE_PX as u16, ROWS as u16 * SQUARE_PX as u16);
-const SQUARE_PX: usize = 8;
-const COLUMNS: usize = 16;
-const ROWS: usize = BYTES * 8 / COLUMNS;
-/// Magic, number, time, checksum.
-const BYTES: usize = 4 + 8 + 8 + 4;
+pub const SIZE_PX: (u16, u16) = GRID.size_px();
 const MAGIC: [u8; 4] = *b"glow";
-const BLACK: [u8; 4] = [0; 4];
-const WHITE: [u8; 4] = [0xff, 0xff, 0xff, 0];
 
 /// What the pattern tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,60 +25,37 @@ pub struct Nonce {
     pub started_us: u64,
 }
 
+/// A number that nobody has drawn before.
+pub fn random() -> Result<u64> {
+    let mut number = [0; 8];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut number)?;
+    Ok(u64::from_ne_bytes(number))
+}
+
 impl Nonce {
     /// A fresh one.
     pub fn draw() -> Result<Self> {
         let started_us = crate::events::now_us();
-        let mut number = [0; 8];
-        std::fs::File::open("/dev/urandom")?.read_exact(&mut number)?;
-        Ok(Nonce { number: u64::from_ne_bytes(number), started_us })
+        Ok(Nonce { number: random()?, started_us })
     }
 
-    fn to_bytes(self) -> [u8; BYTES] {
-        let mut bytes = [0; BYTES];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..12].copy_from_slice(&self.number.to_be_bytes());
-        bytes[12..20].copy_from_slice(&self.started_us.to_be_bytes());
-        let checksum = checksum(&bytes[..20]);
-        bytes[20..].copy_from_slice(&checksum.to_be_bytes());
-        bytes
+    fn to_bytes(self) -> Vec<u8> {
+        [&MAGIC[..], &self.number.to_be_bytes(), &self.started_us.to_be_bytes()].concat()
     }
 
-    fn from_bytes(bytes: &[u8; BYTES]) -> Option<Self> {
-        let number = |at: usize| Some(u64::from_be_bytes(bytes[at..at + 8].try_into().ok()?));
-        let right = bytes[..4] == MAGIC && bytes[20..] == checksum(&bytes[..20]).to_be_bytes();
-        right.then_some(Nonce { number: number(4)?, started_us: number(12)? })
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(&MAGIC)?;
+        let (number, started_us) = rest.split_first_chunk::<8>()?;
+        Some(Nonce {
+            number: u64::from_be_bytes(*number),
+            started_us: u64::from_be_bytes(started_us.try_into().ok()?),
+        })
     }
 
-    /// Reads the pattern from a picture's upper left corner. Every pixel of it
-    /// must be black or white: a dimmed picture shows none.
+    /// Reads the pattern from a picture's upper left corner.
     pub fn read(picture: &Picture) -> Option<Self> {
-        if picture.width_px < SIZE_PX.0.into() || picture.height_px < SIZE_PX.1.into() {
-            return None;
-        }
-        let mut bytes = [0; BYTES];
-        for (index, (x_px, y_px)) in squares().enumerate() {
-            let color = picture.at(x_px, y_px);
-            let inside = (0..SQUARE_PX).flat_map(|y| (0..SQUARE_PX).map(move |x| (x, y)));
-            let even = inside.into_iter().all(|(x, y)| picture.at(x_px + x, y_px + y) == color);
-            match color {
-                WHITE if even => bytes[index / 8] |= 0x80 >> (index % 8),
-                BLACK if even => {}
-                _ => return None,
-            }
-        }
-        Nonce::from_bytes(&bytes)
+        Nonce::from_bytes(&GRID.read(picture)?)
     }
-}
-
-/// The upper left corner of each bit's square.
-fn squares() -> impl Iterator<Item = (usize, usize)> {
-    (0..ROWS).flat_map(|y| (0..COLUMNS).map(move |x| (x * SQUARE_PX, y * SQUARE_PX)))
-}
-
-/// FNV-1a.
-fn checksum(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Shows a fresh number on all of the display that the environment names, for
@@ -92,8 +64,7 @@ pub fn show() -> Result<()> {
     let nonce = Nonce::draw()?;
     let (connection, screen) = x11rb::connect(None).context("the session's display")?;
     let screen = &connection.setup().roots[screen];
-    let (window, black, white) =
-        (connection.generate_id()?, connection.generate_id()?, connection.generate_id()?);
+    let (window, gc) = (connection.generate_id()?, connection.generate_id()?);
     let attributes = CreateWindowAux::new()
         .override_redirect(1)
         .background_pixel(screen.white_pixel)
@@ -111,25 +82,17 @@ pub fn show() -> Result<()> {
         x11rb::COPY_FROM_PARENT,
         &attributes,
     )?;
-    connection.create_gc(black, window, &CreateGCAux::new().foreground(screen.black_pixel))?;
-    connection.create_gc(white, window, &CreateGCAux::new().foreground(screen.white_pixel))?;
+    connection.create_gc(gc, window, &CreateGCAux::new())?;
     connection.map_window(window)?;
     connection.flush()?;
-    let bytes = nonce.to_bytes();
-    let (ones, zeros): (Vec<_>, Vec<_>) = squares()
-        .enumerate()
-        .map(|(index, (x, y))| {
-            let size = SQUARE_PX as u16;
-            let square = Rectangle { x: x as i16, y: y as i16, width: size, height: size };
-            (bytes[index / 8] & (0x80 >> (index % 8)) != 0, square)
-        })
-        .partition(|(one, _)| *one);
-    let only = |squares: Vec<(bool, Rectangle)>| squares.into_iter().map(|(_, square)| square);
-    let (ones, zeros): (Vec<_>, Vec<_>) = (only(ones).collect(), only(zeros).collect());
+    let pixels = GRID.draw(&nonce.to_bytes()).concat();
+    let (width_px, height_px) = SIZE_PX;
+    let depth = screen.root_depth;
+    let format = ImageFormat::Z_PIXMAP;
     loop {
         if let Event::Expose(_) = connection.wait_for_event()? {
-            connection.poly_fill_rectangle(window, white, &ones)?;
-            connection.poly_fill_rectangle(window, black, &zeros)?;
+            connection
+                .put_image(format, window, gc, width_px, height_px, 0, 0, 0, depth, &pixels)?;
             connection.flush()?;
         }
     }
@@ -139,35 +102,12 @@ pub fn show() -> Result<()> {
 mod tests {
     use super::*;
 
-    fn drawn(nonce: Nonce) -> Picture {
-        let (width_px, height_px) = (usize::from(SIZE_PX.0), usize::from(SIZE_PX.1));
-        let mut picture =
-            Picture { width_px, height_px, pixels: vec![BLACK; width_px * height_px] };
-        let bytes = nonce.to_bytes();
-        for (index, (x, y)) in squares().enumerate() {
-            if bytes[index / 8] & (0x80 >> (index % 8)) != 0 {
-                for row in y..y + SQUARE_PX {
-                    picture.pixels[row * width_px + x..][..SQUARE_PX].fill(WHITE);
-                }
-            }
-        }
-        picture
-    }
-
     #[test]
-    fn a_number_is_read_back_and_a_changed_pixel_is_noticed() {
+    fn a_number_is_read_back() {
         let nonce = Nonce { number: 0x0123_4567_89ab_cdef, started_us: 42 };
-        let picture = drawn(nonce);
-        assert_eq!(Nonce::read(&picture), Some(nonce));
-        for at in [0, 77, picture.pixels.len() - 1] {
-            let mut changed = picture.clone();
-            changed.pixels[at] = [1, 2, 3, 0];
-            assert_eq!(Nonce::read(&changed), None);
-        }
-        let mut dimmed = picture;
-        for pixel in &mut dimmed.pixels {
-            *pixel = pixel.map(|value| value / 2);
-        }
-        assert_eq!(Nonce::read(&dimmed), None);
+        assert_eq!(nonce.to_bytes().len(), GRID.bytes());
+        let (width_px, height_px) = (usize::from(SIZE_PX.0), usize::from(SIZE_PX.1));
+        let pixels = GRID.draw(&nonce.to_bytes());
+        assert_eq!(Nonce::read(&Picture { width_px, height_px, pixels }), Some(nonce));
     }
 }

@@ -83,6 +83,10 @@ async fn cut(postgres: &mut Postgres, _: &Path) -> Result<()> {
     proxy.heal();
     until("it is seen that it is back", Duration::from_secs(6), async || store.health().is_none())
         .await?;
+    // And so is that it went.
+    proxy.cut();
+    until("it is seen that it went", Duration::from_secs(15), async || store.health().is_some())
+        .await?;
     Ok(())
 }
 
