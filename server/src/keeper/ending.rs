@@ -16,6 +16,11 @@ const IN_ORDER_WITHIN: Duration = Duration::from_millis(1000);
 /// How often what is left is looked for again: something may come meanwhile.
 const ROUNDS: u32 = 5;
 
+/// How often it is looked whether a process that was just started has its
+/// environment by now, and how many times.
+const LAID_OUT_EVERY: Duration = Duration::from_micros(500);
+const LAID_OUT_LOOKS: u32 = 20;
+
 /// Asks a process group to end.
 pub fn ask_group(leader: &Child) {
     if let Some(pid) = pid_of(leader) {
@@ -76,8 +81,22 @@ pub fn is_marked(pid: Pid, mark: &str) -> bool {
         return false;
     }
     let wanted = format!("{SESSION_VARIABLE}={mark}");
-    std::fs::read(process.join("environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes()))
+    environment(&process).split(|byte| *byte == 0).any(|pair| pair == wanted.as_bytes())
+}
+
+/// A process's environment. For a moment after it was started it seems to have
+/// none, while the kernel lays it out, and such a one is not to be missed. A
+/// thread of the kernel's, and what is dead, have no program either.
+fn environment(process: &Path) -> Vec<u8> {
+    let mut environment = Vec::new();
+    for _ in 0..LAID_OUT_LOOKS {
+        environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        if !environment.is_empty() || process.join("exe").read_link().is_err() {
+            break;
+        }
+        std::thread::sleep(LAID_OUT_EVERY);
+    }
+    environment
 }
 
 /// True if the directory's keeper is noted in it, and lives.
@@ -149,6 +168,17 @@ mod tests {
         assert_eq!(below("/run/s/a"), None);
         assert_eq!(below("/run/s/bb"), None);
         assert_eq!(mounted_below("garbage\n\n1 2", Path::new("/run")), None);
+    }
+
+    #[test]
+    fn what_was_started_this_very_moment_is_found() {
+        for _ in 0..200 {
+            let mut command = std::process::Command::new("sleep");
+            let mut child = command.arg("1000").env(SESSION_VARIABLE, "c3d4").spawn().unwrap();
+            assert!(is_marked(Pid::from_child(&child), "c3d4"));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 
     #[tokio::test]
