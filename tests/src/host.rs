@@ -1,13 +1,14 @@
 //! One host: its server, its sessions, and how it dies.
 
+use crate::events::now_us;
 use crate::netns::lan::Node;
 use crate::ports::Ports;
 use crate::process::{HOST_MARK, Process, kill, kill_marked, processes_like, signal_marked};
 use crate::session::{SessionDesktop, identity};
 use crate::{programs, wait};
 use afterglow_wire::ids::{Epoch, SessionId};
-use anyhow::{Context, Result, bail};
-use rustix::process::Signal;
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -165,6 +166,14 @@ impl Host {
         Ok(())
     }
 
+    /// Starts a program of the host's own system, which may mount and which
+    /// ends with the host; the host has a network of its own.
+    pub fn spawn_as_root(&self, name: &str, command: &Command, log: &Path) -> Result<Process> {
+        let mut command = self.node()?.namespace().inside_as_root(command);
+        command.env(HOST_MARK, &self.mark);
+        Process::spawn(name, &mut command, log)
+    }
+
     /// True if its server runs.
     pub fn server_runs(&mut self) -> Result<bool> {
         Ok(match &mut self.server {
@@ -204,6 +213,16 @@ impl Host {
             .with_context(|| format!("it said:\n{}", self.server_log()))
     }
 
+    /// The group as its server sees it: `afterglowctl topology --json`.
+    pub fn topology(&self) -> Result<serde_json::Value> {
+        let mut command = programs::secluded(programs::path("afterglowctl")?);
+        command.arg("--config").arg(self.config()).args(["topology", "--json"]);
+        let output = command.output().context("afterglowctl")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "afterglowctl failed: {said}");
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
     /// Its server's process id.
     pub fn server_pid(&self) -> Result<u32> {
         Ok(self.server.as_ref().context("its server runs")?.pid())
@@ -214,6 +233,21 @@ impl Host {
         let killed = kill_marked(&self.mark)?;
         self.server = None;
         Ok(killed)
+    }
+
+    /// Likewise, within a millisecond or so; gives when, by CLOCK_MONOTONIC,
+    /// just before the first signal.
+    pub fn kill_at_once(&mut self) -> Result<u64> {
+        let pids = self.processes()?.into_iter();
+        let pids: Vec<_> = pids.filter_map(|(pid, _)| Pid::from_raw(pid as i32)).collect();
+        let killed_us = now_us();
+        for pid in pids {
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        // Whatever was started meanwhile, and what is known of it here.
+        self.kill()?;
+        Ok(killed_us)
     }
 
     /// Kills what sends pictures: its session's worker, and that of an X server

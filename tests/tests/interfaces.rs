@@ -3,44 +3,34 @@
 use afterglow_tests::dtu::DtuOptions;
 use afterglow_tests::netns::lan::Segment;
 use afterglow_tests::site::{Site, TERMINAL};
-use afterglow_tests::{programs, wait};
-use anyhow::{Context, Result, ensure};
+use afterglow_tests::wait;
+use anyhow::{Result, ensure};
 use serde_json::Value;
-use std::path::Path;
 
 const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
 
-/// What `afterglowctl topology` of one server's host tells of another server's
+/// What `afterglowctl topology` on one host tells of another server's
 /// interface: how long ago it was heard through it, and whether it is up.
-fn interface(config: &Path, server: &str, name: &str) -> Result<Option<(i64, bool)>> {
-    let mut command = programs::secluded(programs::path("afterglowctl")?);
-    command.arg("--config").arg(config).args(["topology", "--json"]);
-    let output = command.output().context("afterglowctl")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "afterglowctl failed: {said}");
-    let told: Value = serde_json::from_slice(&output.stdout)?;
+fn interface(told: &Value, server: &str, name: &str) -> Option<(i64, bool)> {
     let named = |list: &Value, name: &str| {
         list.as_array()?.iter().find(|entry| entry["name"] == name).cloned()
     };
     let host = named(&told["hosts"], server);
-    let Some(found) = host.and_then(|host| named(&host["interfaces"], name)) else {
-        return Ok(None);
-    };
-    Ok(found["lastpkt_ms"].as_i64().zip(found["up"].as_bool()))
+    let found = named(&host?["interfaces"], name)?;
+    found["lastpkt_ms"].as_i64().zip(found["up"].as_bool())
 }
 
 #[test]
 fn the_topology_tells_through_which_interface_a_server_is_heard() -> Result<()> {
     let (mut site, _capture) = Site::start_apart("net-topology", &SERVERS, (2, 2), TERMINAL)?;
-    let config = site.host("s1")?.config();
-    let look = |name: &str| interface(&config, "s2", name);
+    let node = site.host("s2")?.node()?.clone();
+    let look = |name: &str| anyhow::Ok(interface(&site.hosts[0].topology()?, "s2", name));
     let is_fresh = |told: Option<(i64, bool)>| {
         told.is_some_and(|(lastpkt_ms, up)| up && (0..4_000).contains(&lastpkt_ms))
     };
     for name in ["eth0", "eth1"] {
         wait::until_true(&format!("s2 is heard through {name}"), || Ok(is_fresh(look(name)?)))?;
     }
-    let node = site.host("s2")?.node()?.clone();
     site.lan()?.cut(node.first())?;
     wait::until_true("eth0 ages and is down, and eth1 stays", || {
         let aged = look("eth0")?.is_some_and(|(lastpkt_ms, up)| !up && lastpkt_ms >= 6_000);

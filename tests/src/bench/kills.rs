@@ -6,14 +6,12 @@ use super::stages::Stages;
 use super::watch::{Corner, Seen};
 use crate::dtu::{Dtu, DtuOptions};
 use crate::events::now_us;
-use crate::host::Host;
 use crate::netns::capture::Capture;
 use crate::netns::lan::{Lan, Segment};
 use crate::scratch::Scratch;
 use crate::site::Site;
 use crate::{programs, wait};
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
 use std::time::Duration;
 
 /// A DTU that has nothing of another host's after this is stranded.
@@ -148,7 +146,7 @@ fn kill_once(
     ensure!(Nonce::read(&before) == Some(old), "the session shows what it drew");
     let mark = dtu.events.mark()?;
     let killed_us = match way {
-        Way::Killed => kill_all(site.host(&lost)?)?,
+        Way::Killed => site.host(&lost)?.kill_at_once()?,
         Way::CutOff => {
             let node = site.host(&lost)?.node()?.clone();
             let cut_us = now_us();
@@ -172,20 +170,6 @@ fn kill_once(
     bring_back(site, &lost)?;
     wait_settled(site, capture, mended_us)?;
     Ok(kill)
-}
-
-/// Kills all that runs on a host within a millisecond or so.
-fn kill_all(host: &mut Host) -> Result<u64> {
-    let pids = host.processes()?.into_iter();
-    let pids: Vec<_> = pids.filter_map(|(pid, _)| Pid::from_raw(pid as i32)).collect();
-    let killed_us = now_us();
-    for pid in pids {
-        // It may have ended meanwhile.
-        let _ = kill_process(pid, Signal::KILL);
-    }
-    // Whatever was started meanwhile, and what the harness knows of it.
-    host.kill()?;
-    Ok(killed_us)
 }
 
 /// Waits until every server has spoken a few times from a time on.

@@ -110,8 +110,8 @@ impl Namespace {
         self.lead(command, false)
     }
 
-    /// Likewise, with power over the network in here.
-    fn inside_as_root(&self, command: &Command) -> Command {
+    /// Likewise, with power over the network and the mounts in here.
+    pub fn inside_as_root(&self, command: &Command) -> Command {
         self.lead(command, true)
     }
 

@@ -1,13 +1,15 @@
-//! Three server hosts, a store host, a DTU's place, and the program that is
-//! typed into.
+//! Three server hosts, a host with the store and the homes, and the program
+//! that is typed into.
 
+use super::home::Homes;
+use super::notes::Notes;
 use crate::netns::Displays;
 use crate::netns::lan::{Lan, Node, Segment};
 use crate::postgres::Postgres;
-use crate::process::Process;
+use crate::process::{Process, processes_like};
 use crate::scratch::Scratch;
 use crate::site::Site;
-use crate::wait;
+use crate::{programs, wait};
 use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -17,18 +19,10 @@ use std::sync::Arc;
 pub const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
 /// Where all of them are.
 pub const LAN: [Segment; 1] = [Segment::Bridge(0)];
-/// The store host's address and port.
+/// The store host's address, and the store's port.
 const STORE: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 79, 0, 200), 5432);
-
-/// A desktop of two terminals without a window manager: one whose picture
-/// never stands still, and one that writes down each key that it gets.
-const DESKTOP: &str = r#"
-xterm -geometry 60x6+0+260 -e sh -c 'i=0; while sleep 0.02; do i=$((i+1)); printf "\r%s" $i; done' &
-exec xterm -geometry 60x10+0+0 -e sh -c '
-    stty -icanon -echo min 1
-    echo $$ > "$HOME/pid.new"; mv "$HOME/pid.new" "$HOME/pid"
-    exec cat >> "$HOME/typed"'
-"#;
+/// The program that is typed into.
+const NOTEBOOK: &str = "afterglow-test-notebook";
 
 /// The hosts and what they share.
 pub struct Ground {
@@ -36,6 +30,9 @@ pub struct Ground {
     pub site: Site,
     /// The store, on a host of its own.
     pub store: Store,
+    /// The users' homes, on the same host.
+    pub homes: Homes,
+    notes: PathBuf,
 }
 
 /// PostgreSQL on a host of its own.
@@ -50,37 +47,76 @@ impl Ground {
     /// Everything runs, and the servers have heard each other.
     pub fn new(test: &str) -> Result<Self> {
         let scratch = Scratch::new(test)?;
-        let script = scratch.path().join("desktop.sh");
-        std::fs::write(&script, DESKTOP)?;
         let mut lan = Lan::new(1)?;
-        let node = lan.plug(&[(LAN[0], STORE.0)], Displays::Shared)?;
+        let node = lan.plug(&[(LAN[0], STORE.0)], Displays::Own)?;
         let postgres = Postgres::prepare(scratch.path(), &STORE.0.to_string(), STORE.1)?;
         let log = scratch.path().join("postgres.log");
-        let mut store = Store { postgres, node, process: None, log };
+        let mut store = Store { postgres, node: node.clone(), process: None, log };
         store.start()?;
         let url = store.postgres.url_at(&STORE.0.to_string(), STORE.1);
         let more = format!("store = \"{url}\"\nhost_every_ms = 300\ndown_after_ms = 3000\n");
-        let desktop = ["sh", &*script.to_string_lossy()];
+        let notes = scratch.private_directory("notes")?;
+        let served = scratch.private_directory("store-host")?;
+        let notebook = programs::path(NOTEBOOK)?;
+        let desktop = [&*notebook.to_string_lossy(), &*notes.to_string_lossy()];
         let mut site = Site::prepare_apart(scratch, lan, &SERVERS, &LAN, &desktop, &more)?;
+        let mut homes = Homes::serve(&node, served, site.home_root())?;
         for host in &mut site.hosts {
+            homes.mount(host)?;
             host.start_server()?;
         }
         site.wait_acquainted()?;
-        Ok(Ground { site, store })
+        Ok(Ground { site, store, homes, notes })
     }
 
-    /// What the program wrote into the user's home.
-    pub fn received(&self) -> Result<Vec<u8>> {
-        let path = self.site.home_file("typed")?;
-        path.map_or(Ok(Vec::new()), |path| std::fs::read(path).context("what was typed"))
+    /// A host that died boots: its network is well, nothing of before runs,
+    /// and all servers hear each other again.
+    pub fn boot(&mut self, name: &str) -> Result<()> {
+        let host = self.site.host(name)?;
+        host.kill()?;
+        let node = host.node()?.clone();
+        self.site.lan()?.mend(node.first())?;
+        self.homes.mount(self.site.host(name)?)?;
+        self.start_server(name)
     }
 
-    /// The program's process, once it runs.
-    pub fn program(&self) -> Result<String> {
-        wait::until("the program runs", wait::PATIENCE, || {
-            let pid = self.site.home_file("pid")?.map(std::fs::read_to_string).transpose()?;
-            Ok(pid.filter(|pid| pid.ends_with('\n')))
-        })
+    /// Starts a server again, and waits until the others have heard it.
+    pub fn start_server(&mut self, name: &str) -> Result<()> {
+        let marks: Vec<usize> =
+            self.site.hosts.iter().map(|host| host.server_log().len()).collect();
+        self.site.host(name)?.start_server()?;
+        let words = format!("server {name} is up");
+        for (host, mark) in self.site.hosts.iter_mut().zip(marks) {
+            if host.name() == name || !host.server_runs()? {
+                continue;
+            }
+            wait::until_true(&format!("{} hears {name}", host.name()), || {
+                Ok(host.server_log()[mark..].contains(&words))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What this notebook noted.
+    pub fn notes(&self, instance: u64) -> Result<Notes> {
+        Notes::read(&self.notes, instance)
+    }
+
+    /// What the notebooks put into the user's home, as the store host has it.
+    pub fn journal(&self) -> Result<String> {
+        let path = self.homes.file(super::notebook::JOURNAL)?;
+        path.map_or(Ok(String::new()), |path| std::fs::read_to_string(path).context("the journal"))
+    }
+
+    /// How many notebooks go on, on all hosts; those that are frozen do not.
+    pub fn active_copies(&self) -> Result<usize> {
+        let mut active = 0;
+        for host in &self.site.hosts {
+            let pids = processes_like(host, NOTEBOOK)?.into_iter();
+            // The bus that a desktop runs in has the same words.
+            active += pids.filter(|pid| is_notebook(*pid) && !stands_still(*pid)).count();
+        }
+        Ok(active)
     }
 }
 
@@ -105,4 +141,37 @@ impl Store {
         process.kill();
         Ok(())
     }
+
+    /// The host that it is on, and the homes.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Tries to write to it as a program on this host would; the error that it
+    /// gets, if it gets one.
+    pub fn try_write(&self, node: &Node) -> Result<Option<String>> {
+        let write = self.postgres.ask_command("CREATE TABLE IF NOT EXISTS written_by_a_test ()")?;
+        let output = node.namespace().inside(&write).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok((!output.status.success()).then_some(said))
+    }
+}
+
+fn is_notebook(pid: u32) -> bool {
+    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
+    program.is_ok_and(|program| program.ends_with(NOTEBOOK))
+}
+
+/// True if the process is there, and frozen: stopped, or in a cgroup that is
+/// frozen.
+pub fn stands_still(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    let cgroup = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"));
+    let frozen = path.is_some_and(|path| {
+        let file = format!("/sys/fs/cgroup{path}/cgroup.freeze");
+        std::fs::read_to_string(file).is_ok_and(|text| text.trim() == "1")
+    });
+    matches!(state, Some('T' | 't')) || (frozen && state.is_some_and(|state| state != 'Z'))
 }

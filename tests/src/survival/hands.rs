@@ -1,105 +1,149 @@
-//! Hands that type without a pause, and eyes on the window meanwhile.
+//! Hands that type without a pause, as a quick typist's do: a key is often
+//! pressed before the one before it is let go, and Shift stays down for some.
 
-use crate::keys::Keyboard;
-use crate::picture::Picture;
+use super::keyboard::{self, Text};
+use crate::keys::SHIFT;
 use crate::screen::Screen;
 use crate::wait;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
-use x11rb::protocol::xproto::Window;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use x11rb::protocol::xproto::{AutoRepeatMode, ChangeKeyboardControlAux, ConnectionExt};
 
-/// Between two keys: as a quick typist.
-const KEY_EVERY: Duration = Duration::from_millis(45);
-/// Between two looks at the window.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// What is typed, again and again.
-const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
+/// From one key to the next.
+const KEY_EVERY: Duration = Duration::from_millis(40);
+/// How long a key is down, at least.
+const DOWN: Duration = Duration::from_millis(15);
+/// Each of so many keys is let go only when the next one is down.
+const ROLLS_EVERY: usize = 3;
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
-/// What was done and seen so far.
+/// What was typed so far.
 #[derive(Debug, Default)]
 pub struct Hands {
-    typed: AtomicUsize,
+    typed: Mutex<Vec<char>>,
+    rest: AtomicBool,
+    resting: AtomicBool,
     stop: AtomicBool,
-    longest_us: AtomicU64,
-    failure: Mutex<Option<anyhow::Error>>,
+    done: AtomicBool,
 }
 
 impl Hands {
-    /// How many keys were pressed.
-    pub fn typed(&self) -> usize {
-        self.typed.load(Ordering::SeqCst)
+    /// All that was typed.
+    pub fn typed(&self) -> Vec<char> {
+        self.lock().clone()
     }
 
     /// Waits until so many more keys were pressed.
     pub fn wait_typed(&self, more: usize) -> Result<()> {
-        let enough = self.typed() + more;
-        wait::until_true("somebody types", || Ok(self.typed() >= enough))
+        let enough = self.lock().len() + more;
+        wait::until_true("somebody types", || Ok(self.lock().len() >= enough))
     }
-}
 
-/// Plays a scene while somebody types into a DTU's window, which has the
-/// keyboard; gives what was
-/// typed, and the longest time without a new picture.
-pub fn typing<T>(
-    screen: &Screen,
-    window: Window,
-    first: usize,
-    scene: impl FnOnce(&Hands) -> Result<T>,
-) -> Result<(T, Vec<u8>, u64)> {
-    let hands = Hands::default();
-    let size = screen.window_size(window)?;
-    let played = std::thread::scope(|scope| {
-        scope.spawn(|| hands.note(|| type_on(screen, first, &hands)));
-        scope.spawn(|| hands.note(|| look_on(screen, window, size, &hands)));
-        let played = scene(&hands);
-        hands.stop.store(true, Ordering::SeqCst);
-        played
-    });
-    if let Some(failure) = hands.failure.lock().unwrap_or_else(|e| e.into_inner()).take() {
-        return Err(failure);
+    /// The user gets up: no key is down when this comes back.
+    pub fn rest(&self) -> Result<()> {
+        self.rest.store(true, Ordering::SeqCst);
+        wait::until_true("the hands rest", || Ok(self.resting.load(Ordering::SeqCst)))
     }
-    let letter = |number: usize| LETTERS[number % LETTERS.len()];
-    let typed = (first..first + hands.typed()).map(letter).collect();
-    Ok((played?, typed, hands.longest_us.load(Ordering::SeqCst) / 1_000))
-}
 
-impl Hands {
-    fn note(&self, work: impl FnOnce() -> Result<()>) {
-        if let Err(error) = work() {
-            *self.failure.lock().unwrap_or_else(|e| e.into_inner()) = Some(error);
+    /// The user sits down again.
+    pub fn go_on(&self) {
+        self.rest.store(false, Ordering::SeqCst);
+    }
+
+    /// No more keys; none is down when this comes back.
+    pub fn finish(&self) -> Result<()> {
+        self.stop();
+        wait::until_true("the hands stop", || Ok(self.done.load(Ordering::SeqCst)))
+    }
+
+    /// No more keys, soon.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<char>> {
+        self.typed.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Types what is to come of the text, into whichever window has the
+    /// keyboard, until told to stop; no key is down then.
+    pub fn work(&self, screen: &Screen, text: &mut Text) -> Result<()> {
+        let worked = self.type_on(screen, text);
+        self.done.store(true, Ordering::SeqCst);
+        worked
+    }
+
+    fn type_on(&self, screen: &Screen, text: &mut Text) -> Result<()> {
+        let mut keys = Keys { screen, down: Vec::new(), shift: false };
+        while !self.stop.load(Ordering::SeqCst) {
+            if self.rest.load(Ordering::SeqCst) {
+                keys.release_all()?;
+                self.resting.store(true, Ordering::SeqCst);
+                std::thread::sleep(LOOK_EVERY);
+                continue;
+            }
+            self.resting.store(false, Ordering::SeqCst);
+            let Some(c) = text.next() else { break };
+            let count = {
+                let mut typed = self.lock();
+                typed.push(c);
+                typed.len()
+            };
+            keys.press(c)?;
+            std::thread::sleep(DOWN);
+            if count % ROLLS_EVERY != 0 {
+                keys.release_letters()?;
+            }
+            std::thread::sleep(KEY_EVERY - DOWN);
         }
-    }
-
-    fn goes_on(&self) -> bool {
-        !self.stop.load(Ordering::SeqCst)
+        keys.release_all()
     }
 }
 
-fn type_on(screen: &Screen, first: usize, hands: &Hands) -> Result<()> {
-    while hands.goes_on() {
-        let letter = LETTERS[(first + hands.typed()) % LETTERS.len()];
-        screen.type_text(Keyboard::Us, &char::from(letter).to_string())?;
-        hands.typed.fetch_add(1, Ordering::SeqCst);
-        std::thread::sleep(KEY_EVERY);
-    }
-    Ok(())
+/// The keyboard of the screen, and what is down on it.
+struct Keys<'a> {
+    screen: &'a Screen,
+    down: Vec<u8>,
+    shift: bool,
 }
 
-fn look_on(screen: &Screen, window: Window, size: (u16, u16), hands: &Hands) -> Result<()> {
-    let connection = screen.connect_again()?;
-    let mut last: Option<Picture> = None;
-    let mut changed = Instant::now();
-    while hands.goes_on() {
-        let picture = Picture::of(&connection, window, size.0, size.1)?;
-        if last.as_ref() != Some(&picture) {
-            last = Some(picture);
-            changed = Instant::now();
+impl Keys<'_> {
+    fn press(&mut self, c: char) -> Result<()> {
+        let (key, shifted) = keyboard::key(c).context("a key makes it")?;
+        if shifted != self.shift {
+            // A letter that is still down would repeat nothing, but a person
+            // lets go of it before Shift.
+            self.release_letters()?;
+            match shifted {
+                true => self.screen.key_down(SHIFT)?,
+                false => self.screen.key_up(SHIFT)?,
+            }
+            self.shift = shifted;
         }
-        let gap_us = changed.elapsed().as_micros() as u64;
-        hands.longest_us.fetch_max(gap_us, Ordering::SeqCst);
-        std::thread::sleep(LOOK_EVERY);
+        self.screen.key_down(key)?;
+        let before = std::mem::replace(&mut self.down, vec![key]);
+        before.into_iter().try_for_each(|key| self.screen.key_up(key))
     }
+
+    fn release_letters(&mut self) -> Result<()> {
+        std::mem::take(&mut self.down).into_iter().try_for_each(|key| self.screen.key_up(key))
+    }
+
+    fn release_all(&mut self) -> Result<()> {
+        self.release_letters()?;
+        if std::mem::take(&mut self.shift) {
+            self.screen.key_up(SHIFT)?;
+        }
+        Ok(())
+    }
+}
+
+/// Turns the screen's own repetition of keys off: on a busy machine a key may
+/// seem to be down for long, and what repeats was not typed.
+pub fn stop_repeat(screen: &Screen) -> Result<()> {
+    let off = ChangeKeyboardControlAux::new().auto_repeat_mode(AutoRepeatMode::OFF);
+    screen.connection().change_keyboard_control(&off)?.check()?;
     Ok(())
 }

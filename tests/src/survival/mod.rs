@@ -1,22 +1,38 @@
 //! Survival (`make bench-survival`): somebody types without a pause while
 //! servers, workers and hosts die, and what came of every key is counted.
 //!
-//! Three server hosts, a store host with a real PostgreSQL and a DTU, each with
-//! a network of its own.
+//! Three server hosts, a host with the store (a real PostgreSQL) and the homes
+//! (sshfs), and the DTUs, each with a network of its own.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`hands`] | the typing, and the eyes on the window meanwhile |
-//! | [`account`] | which keys arrived, and how the rounds went |
-//! | [`ground`] | the hosts, the store, the program that is typed into |
 //! | [`scenes`] | what dies |
+//! | [`play`] | playing a scene, and putting down what came of it |
+//! | [`ground`] | the hosts, the store |
+//! | [`home`] | the users' homes, served and mounted |
+//! | [`hands`] | the typing |
+//! | [`keyboard`] | what is typed, and which keys make it |
+//! | [`eyes`] | the window, with times |
+//! | [`notebook`] | the program that is typed into |
+//! | [`page`] | what it draws |
+//! | [`notes`] | what it notes |
+//! | [`tally`] | what was typed against what was received |
+//! | [`account`] | the rows, the table, the last line |
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub mod account;
+pub mod eyes;
 pub mod ground;
 pub mod hands;
+pub mod home;
+pub mod keyboard;
+pub mod notebook;
+pub mod notes;
+pub mod page;
+pub mod play;
 pub mod scenes;
+pub mod tally;
 
 use account::Account;
 
@@ -33,5 +49,7 @@ pub fn run() -> Result<()> {
     }
     print!("{}", account.table());
     println!("{}", account.last_line(rounds));
+    let wrong = [account.faults(), account.late()].concat();
+    ensure!(wrong.is_empty(), "{}", wrong.join("; "));
     Ok(())
 }

@@ -1,226 +1,237 @@
 //! What dies while somebody types.
 
-use super::account::{Account, Layer, Row, compare};
-use super::ground::{Ground, LAN, SERVERS};
-use super::hands::{Hands, typing};
+use super::account::{Account, Layer, Row};
+use super::eyes::Eyes;
+use super::ground::{Ground, LAN, SERVERS, stands_still};
+use super::hands::Hands;
+use super::play::{KEYS, Play, TOKEN};
 use crate::dtu::{Dtu, DtuOptions};
-use crate::process::processes_like;
-use crate::screen::Screen;
+use crate::events::now_us;
+use crate::host::Host;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 
-/// Keys before and after what happens, at least.
-const KEYS: usize = 20;
-
-struct Play<'a, 's> {
-    ground: Ground,
-    screen: &'s Screen,
-    dtu: Dtu<'s>,
-    account: &'a mut Account,
-    /// What was typed since the program that is typed into began.
-    typed: Vec<u8>,
-}
-
 /// One round of all scenes, on hosts of its own.
 pub fn round(test: &str, account: &mut Account) -> Result<()> {
-    let mut ground = Ground::new(test)?;
-    let screen = ground.site.screen(640, 480)?;
-    let desk = ground.site.desk(1, &LAN)?;
-    let dtu = ground.site.dtu_at(&desk, &screen, DtuOptions::new("desk1", "soft:ada"))?;
-    dtu.wait_first_frame(0)?;
-    ground.program()?;
-    let typed = Vec::new();
-    let mut play = Play { ground, screen: &screen, dtu, account, typed };
-    play.lives_on("server killed", Layer::Server, |play, _| {
-        let mark = play.dtu.events.mark()?;
-        let owner = play.owner()?;
-        play.ground.site.host(&owner)?.kill_server()?;
-        play.dtu.events.wait_after(mark, "resumed", |_| true)?;
-        play.start_server(&owner)
-    })?;
-    play.lives_on("store restarted", Layer::Server, |play, hands| {
+    let ground = Ground::new(test)?;
+    let screen = ground.site.screen(1280, 480)?;
+    let mut play = Play::begin(ground, &screen)?;
+    let mut put_down = |row: Row| {
+        eprintln!("{row:?}");
+        account.rows.push(row);
+    };
+    put_down(play.lives_on("nothing", Layer::Nothing, |_, hands, _| hands.wait_typed(KEYS))?);
+    put_down(play.lives_on("server killed", Layer::Server, |play, _, _| server_killed(play))?);
+    put_down(play.lives_on("rolling restart", Layer::Server, |play, _, _| rolling(play))?);
+    put_down(play.lives_on("store restarted", Layer::Server, |play, hands, _| {
         play.ground.store.kill()?;
         hands.wait_typed(KEYS)?;
         play.ground.store.start()
-    })?;
-    play.lives_on("rolling restart", Layer::Server, |play, hands| {
-        for name in SERVERS {
-            play.ground.site.host(name)?.stop_server()?;
-            hands.wait_typed(KEYS / 2)?;
-            play.ground.site.host(name)?.start_server()?;
-        }
-        Ok(())
-    })?;
-    play.lives_on("worker killed", Layer::Worker, |play, _| {
-        let owner = play.owner()?;
-        play.kill_worker(&owner)
-    })?;
-    play.lives_on("server and worker killed", Layer::Worker, |play, _| {
-        let owner = play.owner()?;
+    })?);
+    put_down(play.lives_on("store's host cut off", Layer::Storage, storage_cut_off)?);
+    put_down(play.lives_on("server killed, other desk", Layer::Server, other_desk)?);
+    put_down(play.lives_on("worker killed", Layer::Worker, |play, _, _| worker_killed(play))?);
+    put_down(
+        play.lives_on("server and worker killed", Layer::Worker, |play, _, _| both_killed(play))?,
+    );
+    put_down(cut_off(&mut play)?);
+    put_down(host_killed(&mut play)?);
+    // What went wrong is found in the files.
+    if account.faults().is_empty() { play.ground.site.passed() } else { Ok(()) }
+}
+
+fn server_killed(play: &mut Play<'_>) -> Result<()> {
+    let owner = play.owner()?;
+    let mark = play.dtu.events.mark()?;
+    play.ground.site.host(&owner)?.kill_server()?;
+    let resumed = play.dtu.events.wait_after(mark, "resumed", |_| true)?;
+    ensure!(resumed.text("server") != Some(&owner), "{resumed:?}");
+    start_server(play, &owner)
+}
+
+/// Starts the server of the session again, and waits until it is in charge
+/// again.
+fn start_server(play: &mut Play<'_>, owner: &str) -> Result<()> {
+    let mark = play.dtu.events.mark()?;
+    play.ground.start_server(owner)?;
+    play.dtu.events.wait_after(mark, "resumed", |event| event.text("server") == Some(owner))?;
+    Ok(())
+}
+
+/// Every server is ended in good order, and started again, as in an upgrade.
+fn rolling(play: &mut Play<'_>) -> Result<()> {
+    let owner = play.owner()?;
+    for name in SERVERS {
         let mark = play.dtu.events.mark()?;
-        play.ground.site.host(&owner)?.kill_server()?;
-        play.kill_worker(&owner)?;
-        play.dtu.events.wait_after(mark, "first_frame", |_| true)?;
-        play.start_server(&owner)
-    })?;
-    let cut = play.cut_off()?;
-    play.host_killed(&cut)?;
-    play.ground.site.passed()
-}
-
-impl Play<'_, '_> {
-    /// The host of the session that is shown.
-    fn owner(&self) -> Result<String> {
-        self.dtu.attached_host()
-    }
-
-    fn kill_worker(&mut self, owner: &str) -> Result<()> {
-        let mark = self.dtu.events.mark()?;
-        self.ground.site.host(owner)?.kill_workers()?;
-        self.dtu.events.wait_after(mark, "first_frame", |_| true)?;
-        Ok(())
-    }
-
-    /// Starts a server again, and waits until it is in charge again.
-    fn start_server(&mut self, owner: &str) -> Result<()> {
-        let mark = self.dtu.events.mark()?;
-        self.ground.site.host(owner)?.start_server()?;
-        self.dtu.events.wait_after(mark, "resumed", |e| e.text("server") == Some(owner))?;
-        Ok(())
-    }
-
-    /// A scene that no program notices: each key arrives, once and in order.
-    fn lives_on(
-        &mut self,
-        name: &'static str,
-        layer: Layer,
-        scene: impl FnOnce(&mut Self, &Hands) -> Result<()>,
-    ) -> Result<()> {
-        let program = self.ground.program()?;
-        let before = self.typed.len();
-        self.dtu.focus()?;
-        let (screen, window) = (self.screen, self.dtu.window());
-        let (played, typed, gap_ms) = typing(screen, window, before, |hands| {
-            hands.wait_typed(KEYS)?;
-            scene(self, hands)?;
-            hands.wait_typed(KEYS)
-        })
-        .with_context(|| name)?;
-        let () = played;
-        self.typed.extend(&typed);
-        let received = self.wait_received()?;
-        let (lost, doubled) = compare(&self.typed, &received);
-        let programs_lost = usize::from(self.ground.program()? != program);
-        self.account.rows.push(Row {
-            name,
-            layer,
-            sent: typed.len(),
-            lost,
-            doubled,
-            gap_ms,
-            programs_lost,
-            writes_lost: 0,
-            double_sessions: 0,
-        });
-        // What follows counts from here.
-        self.typed = received;
-        Ok(())
-    }
-
-    /// Waits until the program has as many keys as were typed, or no more come.
-    fn wait_received(&self) -> Result<Vec<u8>> {
-        let wanted = self.typed.len();
-        let all = wait::until("every key arrives", wait::PATIENCE, || {
-            Ok(Some(self.ground.received()?).filter(|received| received.len() >= wanted))
-        });
-        all.or_else(|_| self.ground.received())
-    }
-
-    /// The session's host is cut off from everything, the store too, and comes
-    /// back: its older copy is frozen then. Gives that host.
-    fn cut_off(&mut self) -> Result<String> {
-        let lost = self.owner()?;
-        let node = self.ground.site.host(&lost)?.node()?.clone();
-        self.host_gone("cut off and healed", &lost, |play| {
-            play.ground.site.lan()?.cut(node.first())
-        })?;
-        // Alone it cannot write anything about its session.
-        self.ground.site.host(&lost)?.wait_log("is away")?;
-        self.ground.site.lan()?.mend(node.first())?;
-        self.ground.site.host(&lost)?.wait_log("is frozen, until its user decides")?;
-        wait::until_true("the older copy's programs stand still", || {
-            let host = self.ground.site.host(&lost)?;
-            let programs = processes_like(host, "xterm")?;
-            ensure!(!programs.is_empty(), "they were killed");
-            Ok(programs.into_iter().all(is_stopped))
-        })?;
-        Ok(lost)
-    }
-
-    fn host_killed(&mut self, cut: &str) -> Result<()> {
-        let lost = self.owner()?;
-        ensure!(lost != cut, "the older copy is shown");
-        self.host_gone("host killed", &lost, |play| {
-            play.ground.site.host(&lost)?.kill()?;
-            Ok(())
-        })
-    }
-
-    /// A scene in which programs are started again on another host.
-    fn host_gone(
-        &mut self,
-        name: &'static str,
-        lost: &str,
-        scene: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
-        let program = self.ground.program()?;
-        let before = self.typed.len();
-        self.dtu.focus()?;
-        let (screen, window) = (self.screen, self.dtu.window());
-        let (written, typed, gap_ms) = typing(screen, window, before, |hands| {
-            hands.wait_typed(KEYS)?;
-            let mark = self.dtu.events.mark()?;
-            // Whoever has read this relies on it.
-            let written = self.ground.received()?;
-            scene(self)?;
-            let taken = self.dtu.events.wait_after(mark, "taken_over", |_| true)?;
-            ensure!(taken.text("on") != Some(lost), "{taken:?}");
-            self.dtu.events.wait_after(mark, "first_frame", |_| true)?;
-            wait::until_true("another program runs", || Ok(self.ground.program()? != program))?;
-            hands.wait_typed(KEYS)?;
-            Ok(written)
-        })
-        .with_context(|| name)?;
-        let now = self.ground.received()?;
-        let kept = written.iter().zip(&now).take_while(|(then, now)| then == now).count();
-        let on = self.owner()?;
-        let mut copies = 0;
-        for host in SERVERS {
-            let host = self.ground.site.host(host)?;
-            let running = processes_like(host, "xterm")?.into_iter().any(|pid| !is_stopped(pid));
-            copies += usize::from(running && host.name() != lost);
+        play.ground.site.host(name)?.stop_server()?;
+        if name == owner {
+            play.dtu.events.wait_after(mark, "resumed", |_| true)?;
+            start_server(play, name)?;
+        } else {
+            play.ground.start_server(name)?;
         }
-        ensure!(copies >= 1, "nothing runs on {on}");
-        self.account.rows.push(Row {
-            name,
-            layer: Layer::Host,
-            sent: typed.len(),
-            lost: 0,
-            doubled: 0,
-            gap_ms,
-            programs_lost: 1,
-            writes_lost: written.len() - kept,
-            double_sessions: copies - 1,
-        });
-        // Keys that came while nobody was there are nobody's.
-        self.typed = now;
-        Ok(())
     }
+    Ok(())
 }
 
-/// True if the process stands still, or is over.
-fn is_stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    !matches!(state, Some('R' | 'S' | 'D' | 'I'))
+fn worker_killed(play: &mut Play<'_>) -> Result<()> {
+    let owner = play.owner()?;
+    let mark = play.dtu.events.mark()?;
+    play.ground.site.host(&owner)?.kill_workers()?;
+    play.dtu.events.wait_after(mark, "first_frame", |_| true)?;
+    Ok(())
+}
+
+fn both_killed(play: &mut Play<'_>) -> Result<()> {
+    let owner = play.owner()?;
+    let mark = play.dtu.events.mark()?;
+    play.ground.site.host(&owner)?.kill_server()?;
+    play.ground.site.host(&owner)?.kill_workers()?;
+    let attached = play.dtu.events.wait_after(mark, "attached", |_| true)?;
+    ensure!(attached.text("origin") == Some("caretaken"), "{attached:?}");
+    play.dtu.events.wait_after(mark, "first_frame", |_| true)?;
+    start_server(play, &owner)
+}
+
+/// The host of the store and the homes is out of reach for a while. What runs
+/// goes on, the user may leave and come back, and who has to wait for the store
+/// is told so, as the administrator is.
+fn storage_cut_off(play: &mut Play<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
+    let node = play.ground.store.node().clone();
+    play.ground.site.lan()?.cut(node.first())?;
+    for host in &play.ground.site.hosts {
+        wait_store_trouble(host, |why| !why.is_empty())?;
+    }
+    ensure!(play.ground.homes.try_write(&play.ground.site.hosts[0])?.is_some());
+    leave(&play.dtu, hands, eyes)?;
+    let desk = play.ground.site.desk(4, &LAN)?;
+    let options = DtuOptions::new("desk4", "soft:grace").place(640, 0);
+    let mut newcomer = play.ground.site.dtu_at(&desk, play.screen, options)?;
+    newcomer
+        .events
+        .wait_after(0, "progress", |event| event.text("stage") == Some("waiting_for_store"))?;
+    newcomer.expect_none(0, &["attached"])?;
+    newcomer.quit()?;
+    play.dtu.toggle_card()?;
+    sit_down(&play.dtu, hands, eyes)?;
+    hands.wait_typed(KEYS)?;
+    let saved = eyes.page().context("a page")?.saved;
+    play.ground.site.lan()?.mend(node.first())?;
+    for host in &play.ground.site.hosts {
+        wait_store_trouble(host, str::is_empty)?;
+    }
+    eyes.wait_page("the notebook saves again", |page| page.saved > saved).map(|_| ())
+}
+
+/// Waits until the server says of the store, on the administrator's question,
+/// what is wanted.
+fn wait_store_trouble(host: &Host, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    wait::until_true(&format!("{} says how the store is", host.name()), || {
+        Ok(host.topology()?["store"].as_str().is_some_and(&wanted))
+    })
+}
+
+/// The server is killed, and while another one cares for the session the user
+/// goes to a DTU that has never shown it, types there, and comes back.
+fn other_desk(play: &mut Play<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
+    let owner = play.owner()?;
+    let mark = play.dtu.events.mark()?;
+    play.ground.site.host(&owner)?.kill_server()?;
+    play.dtu.events.wait_after(mark, "resumed", |_| true)?;
+    leave(&play.dtu, hands, eyes)?;
+    let desk = play.ground.site.desk(3, &LAN)?;
+    let options = DtuOptions::new("desk3", TOKEN).place(640, 0);
+    let mut other = play.ground.site.dtu_at(&desk, play.screen, options)?;
+    sit_down(&other, hands, eyes)?;
+    let attached = other.events.wait("attached")?;
+    ensure!(attached.text("host") == Some(&owner), "{attached:?}");
+    ensure!(attached.number("epoch") == Some(1), "{attached:?}");
+    hands.wait_typed(KEYS)?;
+    // Its own server is back, and takes the control of that DTU.
+    let mark = other.events.mark()?;
+    play.ground.start_server(&owner)?;
+    other.events.wait_after(mark, "resumed", |event| event.text("server") == Some(&owner))?;
+    hands.wait_typed(KEYS)?;
+    leave(&other, hands, eyes)?;
+    other.quit()?;
+    play.dtu.toggle_card()?;
+    sit_down(&play.dtu, hands, eyes)
+}
+
+/// The user takes the card, and goes.
+fn leave(dtu: &Dtu<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
+    hands.rest()?;
+    eyes.close();
+    let mark = dtu.events.mark()?;
+    dtu.toggle_card()?;
+    dtu.events.wait_after(mark, "removed", |_| true).map(|_| ())
+}
+
+/// Somebody looks at this DTU, and types once the session is there.
+fn sit_down(dtu: &Dtu<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
+    eyes.turn_to(dtu.window());
+    eyes.wait_page("the notebook is shown at the other desk", |_| true)?;
+    dtu.focus()?;
+    // How quickly a window opens is another matter.
+    eyes.turn_to(dtu.window());
+    hands.go_on();
+    Ok(())
+}
+
+/// Waits until a server has logged these words after a place in its log.
+fn wait_log_after(host: &Host, mark: usize, words: &str) -> Result<()> {
+    let said = || host.server_log().get(mark..).unwrap_or_default().to_owned();
+    wait::until_true(&format!("{}'s server says {words:?}", host.name()), || {
+        Ok(said().contains(words))
+    })
+    .with_context(|| format!("it said:\n{}", said()))
+}
+
+/// The session's host is cut off from everything, the store and the homes
+/// too, and comes back: then its copy, which is the older one, is frozen.
+fn cut_off(play: &mut Play<'_>) -> Result<Row> {
+    let lost = play.owner()?;
+    let node = play.ground.site.host(&lost)?.node()?.clone();
+    let mark = play.ground.site.host(&lost)?.server_log().len();
+    let mut row = play.host_gone("cut off and healed", &lost, |play| {
+        let cut_us = now_us();
+        play.ground.site.lan()?.cut(node.first())?;
+        Ok(cut_us)
+    })?;
+    let ground = &mut play.ground;
+    // Alone it can write nothing: not of its session, and not into the home.
+    wait_log_after(ground.site.host(&lost)?, mark, "is away")?;
+    let (store, homes) = (&ground.store, &ground.homes);
+    let host = ground.site.hosts.iter().find(|host| host.name() == lost).context("a host")?;
+    let (stored, kept) = std::thread::scope(|scope| {
+        let kept = scope.spawn(|| homes.try_write(host));
+        (store.try_write(&node), kept.join())
+    });
+    let other = ground.site.hosts.iter().find(|host| host.name() != lost).context("a host")?;
+    let fails = [store.try_write(other.node()?)?, homes.try_write(other)?];
+    ensure!(fails == [None, None], "the others can write all the same: {fails:?}");
+    ensure!(stored?.is_some(), "{lost} is cut off and can write to the store");
+    let kept = kept.map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+    ensure!(kept.is_some(), "{lost} is cut off and can write into the home");
+    ensure!(!stands_still(play.older_process()?), "nobody has told {lost} of the newer copy yet");
+
+    play.ground.site.lan()?.mend(node.first())?;
+    wait_log_after(play.ground.site.host(&lost)?, mark, "is frozen, until its user decides")?;
+    wait::until_true("the older copy stands still", || Ok(stands_still(play.older_process()?)))?;
+    row.double_sessions = play.ground.active_copies()?.saturating_sub(1) as u64;
+    Ok(row)
+}
+
+/// The session's host loses its power; later it boots.
+fn host_killed(play: &mut Play<'_>) -> Result<Row> {
+    let lost = play.owner()?;
+    let mut row = play.host_gone("host killed", &lost, |play| {
+        let host = play.ground.site.host(&lost)?;
+        let count = host.processes()?.len();
+        ensure!(count >= 4, "server, keeper, worker, X and the programs: {count}");
+        host.kill_at_once()
+    })?;
+    play.ground.boot(&lost)?;
+    row.double_sessions = play.ground.active_copies()?.saturating_sub(1) as u64;
+    Ok(row)
 }
