@@ -24,6 +24,10 @@ use std::collections::VecDeque;
 /// though a panel came up; only the same copy of the session ever gets it.
 const TYPED_ON_MS: u64 = 2_000;
 
+/// A link that ends after so many of its regular words did not come fell silent
+/// before; one that is closed ends in the midst of its words.
+const SILENT_WORDS: u64 = 4;
+
 /// A display link, from the permission to its loss.
 #[derive(Debug)]
 pub(super) struct DisplayLink {
@@ -69,6 +73,15 @@ impl DisplayLink {
     /// The host that the session is on.
     pub(super) fn host(&self) -> &ServerName {
         &self.attach.host
+    }
+
+    /// Its loss, if it is lost now without having been suspected: a young link
+    /// may end before its silence is unlikely.
+    fn loss(&self, now_ms: u64) -> Lost {
+        let silent_ms = self.suspicion.silent_ms(now_ms);
+        let silent = self.says_alive && silent_ms >= SILENT_WORDS * ALIVE_EVERY_MS;
+        let since_ms = if silent { self.suspicion.heard_ms() } else { now_ms };
+        Lost { since_ms, known_ms: now_ms, silent, told: false }
     }
 
     /// Adds a part; gives the frame's commands when it is whole.
@@ -220,9 +233,9 @@ impl Connection {
         if display.is_live() {
             self.log(Logged::Detached { reason, text: text.to_owned() });
         }
-        let now = Lost { since_ms: self.now_ms, known_ms: self.now_ms, silent: false, told: false };
+        let lost = display.suspected.unwrap_or_else(|| display.loss(self.now_ms));
         if let Some(shown) = self.shown.as_mut().filter(|shown| shown.lost.is_none()) {
-            shown.lost = Some(display.suspected.unwrap_or(now));
+            shown.lost = Some(lost);
         }
     }
 

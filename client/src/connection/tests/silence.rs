@@ -64,6 +64,22 @@ fn a_dead_host_is_told_within_300_ms_and_asked_about_without_showing() {
 }
 
 #[test]
+fn a_young_link_that_fell_silent_and_ended_is_told_at_once() {
+    for (silent_ms, picture) in [(0, Picture::Live), (500, Picture::Dimmed)] {
+        let mut dtu = Dtu::attached();
+        dtu.session_alive = true;
+        dtu.pass(200, true);
+        dtu.control_dies();
+        dtu.greet("host05");
+        dtu.control(attach(101, "mud", 1, Origin::Caretaken));
+        dtu.session_alive = false;
+        dtu.pass(silent_ms, true);
+        dtu.display_dies();
+        assert_eq!((suspected(&dtu, "display"), dtu.picture()), (0, picture));
+    }
+}
+
+#[test]
 fn an_insert_that_counted_on_the_picture_is_sent_again_without_it() {
     // The session's last word came later than the server's, so that the new
     // server was asked, and may have answered, while the picture seemed fine.
