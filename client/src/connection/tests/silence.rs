@@ -98,6 +98,7 @@ fn an_insert_that_counted_on_the_picture_is_sent_again_without_it() {
         assert_eq!(dtu.picture(), Picture::Dimmed, "the host is lost: no grace");
         let inserts = dtu.inserts();
         assert_eq!((inserts.len(), inserts[0].insert, inserts[0].showing), (1, 101, None));
+        assert_eq!(inserts[0].unreachable[..], [name("mud")], "nobody waits for its word");
         // The take-over is the server's own decision.
         dtu.control(attach(101, "host05", 2, Origin::TakenOver));
         dtu.session_comes(None);
