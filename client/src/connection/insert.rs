@@ -260,6 +260,9 @@ impl Connection {
             return self.ask_again();
         }
         self.note_epoch(attach.session, attach.epoch);
+        // A link that is silent while its session answers others is opened anew.
+        let goes_on =
+            self.display_is_of(attach.session, attach.epoch) && !self.display_is_suspected();
         let Some(present) = &mut self.present else { return };
         present.phase = Phase::Answered;
         present.answered = true;
@@ -267,14 +270,14 @@ impl Connection {
         present.redirects = 0;
         present.refusals = 0;
         present.refusal = None;
-        let caretaken = attach.origin == Origin::Caretaken;
-        // Somebody else cares for the session as long as its own server is
-        // silent: if the picture stops, too, nobody is to wait for that one.
-        present.unreachable.retain(|name| caretaken && *name == attach.host);
         present.resume = Some(attach.resume.clone());
+        let caretaken = attach.origin == Origin::Caretaken;
         present.cared_for_by = caretaken.then(|| server.clone());
-        // A link that is silent while its session answers others is opened anew.
-        if self.display_is_of(attach.session, attach.epoch) && !self.display_is_suspected() {
+        // While the picture goes on, and somebody else cares for it, its own
+        // server is silent still: if the picture stops, too, nobody is to wait
+        // for that server's word.
+        present.unreachable.retain(|name| goes_on && caretaken && *name == attach.host);
+        if goes_on {
             if self.is_live() {
                 self.log(Logged::Resumed {
                     server: server.to_string(),

@@ -32,13 +32,16 @@ const HELPERS: [(&str, &str); 2] = [
 /// The user that sshd has for what needs no power; Debian's package makes it.
 const SSHD_USER: &str = "sshd";
 /// What a mount is told: nothing is remembered on a host, so that what one has
-/// written the other sees; and who is not answered finds out in seconds.
+/// written the other sees; who is not answered finds out in seconds; and all
+/// files are those of who mounts, who is root in there whoever it is outside.
 const MOUNT_OPTIONS: &[&str] = &[
     "reconnect",
     "dir_cache=no",
     "attr_timeout=0",
     "entry_timeout=0",
     "negative_timeout=0",
+    "uid=0",
+    "gid=0",
     "BatchMode=yes",
     "StrictHostKeyChecking=yes",
     "ConnectTimeout=1",
@@ -131,9 +134,13 @@ impl Homes {
         }
         let log = self.directory.join(format!("sshfs-{}.log", host.name()));
         let mut process = host.spawn_as_root("sshfs", &command, &log)?;
+        // It may be mounted a moment before it finds that nobody lets it in.
+        let mut list = Command::new("ls");
+        list.arg(&self.mount_point);
         wait::until_true(&format!("{} has the homes", host.name()), || {
             process.check()?;
-            mounted(namespace.pid(), &self.mount_point)
+            let mounted = mounted(namespace.pid(), &self.mount_point)?;
+            Ok(mounted && namespace.inside(&list).output()?.status.success())
         })?;
         self.mounts.insert(host.name().to_owned(), process);
         Ok(())
