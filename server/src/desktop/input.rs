@@ -58,7 +58,8 @@ impl Injector {
         &self.connection
     }
 
-    /// Puts events in; `first` is the number of the first of them.
+    /// Puts events in; `first` is the number of the first of them. Once it
+    /// returns the X server has taken them, whatever becomes of us.
     pub fn apply(&mut self, first: InputDone, events: &[InputEvent]) -> Result<(), DesktopError> {
         let mut batch = Vec::new();
         let mut done = None;
@@ -115,7 +116,13 @@ impl Injector {
                 &words,
             )?;
         }
-        self.connection.flush()?;
+        match done {
+            // What was written and not yet read is lost if we are killed now:
+            // an X server reads nothing of a connection that is closed. So it
+            // has to answer before anybody is told that the input was put in.
+            Some(_) => drop(self.connection.get_input_focus()?.reply()?),
+            None => self.connection.flush()?,
+        }
         // What the X server says to everybody (a new keyboard map, a refused
         // request) would fill the connection if nobody took it.
         while let Some(event) = self.connection.poll_for_event()? {

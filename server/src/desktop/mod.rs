@@ -22,8 +22,9 @@ pub mod size;
 
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use x11rb::connection::Connection as _;
+use x11rb::connection::{Connection as _, RequestConnection as _};
 use x11rb::protocol::xproto::Screen;
+use x11rb::protocol::xtest::{self, ConnectionExt as _};
 use x11rb::rust_connection::{DefaultStream, RustConnection};
 
 /// How many bytes an X server's cookie has.
@@ -90,20 +91,26 @@ impl Display {
         format!(":{}", self.number)
     }
 
-    /// Opens a connection with the cookie.
+    /// Opens a connection with the cookie. It goes on while a program has the
+    /// X server for itself: a window manager that does so while a window is
+    /// dragged waits for the button that we let go.
     pub fn connect(&self) -> Result<RustConnection, DesktopError> {
         let failed = |why: String| DesktopError::Connect { display: self.number, why };
         let path = format!("/tmp/.X11-unix/X{}", self.number);
         let socket = UnixStream::connect(path).map_err(|e| failed(e.to_string()))?;
         let (stream, _) =
             DefaultStream::from_unix_stream(socket).map_err(|e| failed(e.to_string()))?;
-        RustConnection::connect_to_stream_with_auth_info(
+        let connection = RustConnection::connect_to_stream_with_auth_info(
             stream,
             0,
             COOKIE_KIND.to_vec(),
             self.cookie.to_vec(),
         )
-        .map_err(|e| failed(e.to_string()))
+        .map_err(|e| failed(e.to_string()))?;
+        if connection.extension_information(xtest::X11_EXTENSION_NAME)?.is_some() {
+            connection.xtest_grab_control(true)?.check()?;
+        }
+        Ok(connection)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who may attach, and what happens when DTUs, workers and links come and go.
 
 use crate::dtu::{Dtu, Link};
-use crate::harness::{Options, PATIENCE, Session, group_key, wait_for};
+use crate::harness::{Options, PATIENCE, Session, group_key, wait_for, x_picture};
 use afterglow_link::certificates::Authority;
 use afterglow_wire::control::Remove;
 use afterglow_wire::display::{DetachReason, FromSession, InputDone, Probe};
@@ -12,7 +12,8 @@ use afterglow_wire::ticket::{Permit, Ticket};
 use afterglow_wire::trust::Role;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
-use x11rb::protocol::xproto::ConnectionExt as _;
+use x11rb::connection::Connection as _;
+use x11rb::protocol::xproto::{ConnectionExt as _, CreateGCAux, Rectangle};
 
 const IDLE: &str = "echo $DISPLAY > display; exec sleep 1000";
 const KEY_A: u8 = 30;
@@ -161,6 +162,33 @@ async fn programs_and_held_keys_outlive_the_worker() {
     assert_eq!(session.wait_for_file("reader").await, reader);
     again.until_equal(&session).await;
     assert_ne!(session.worker_pid(), Some(worker));
+}
+
+#[tokio::test]
+async fn input_and_picture_go_on_while_a_program_has_the_x_server_for_itself() {
+    let session = Session::start(Options::shell("echo $DISPLAY > display; exec sleep 1000"));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    let connection = session.x_connection(&session.wait_for_file("display").await);
+    connection.grab_server().unwrap().check().unwrap();
+    shown.input(&[InputEvent::Key { scancode: KEY_A, action: KeyAction::Press }]).await;
+    shown.until_input_done().await;
+    let keys = connection.query_keymap().unwrap().reply().unwrap().keys;
+    assert_ne!(keys[KEY_A_CODE / 8] & (1 << (KEY_A_CODE % 8)), 0, "it is put in, and not later");
+    // What the program draws meanwhile is seen.
+    let root = connection.setup().roots[0].root;
+    let red = CreateGCAux::new().foreground(0xff0000);
+    let context = connection.generate_id().unwrap();
+    connection.create_gc(context, root, &red).unwrap();
+    let all = Rectangle { x: 0, y: 0, width: 640, height: 480 };
+    connection.poly_fill_rectangle(root, context, &[all]).unwrap();
+    connection.flush().unwrap();
+    let until = Instant::now() + PATIENCE;
+    while shown.picture != x_picture(&connection) || shown.picture.pixels()[2] != 0xff {
+        assert!(Instant::now() < until, "the red was never seen");
+        let _ = timeout(Duration::from_millis(50), shown.step()).await;
+    }
+    connection.ungrab_server().unwrap().check().unwrap();
+    shown.until_equal(&session).await;
 }
 
 #[tokio::test]
