@@ -65,6 +65,8 @@ fn a_session_goes_on_when_the_interface_that_carried_it_is_lost() -> Result<()> 
     let again = dtu.events.wait_after(mark, "attached", |_| true)?;
     ensure!(again.text("host") == Some(&host), "{again:?}");
     ensure!(again.number("epoch") == Some(1), "{again:?}");
+    // What is typed at a panel goes nowhere.
+    dtu.wait_first_frame(mark)?;
     dtu.type_line("clear; echo lamp $lamp by the other way")?;
     dtu.wait_shows("lamp green by the other way")?;
     dtu.expect_none(mark, &["taken_over"])?;
