@@ -76,10 +76,10 @@ impl DisplayLink {
     }
 
     /// Its loss, if it is lost now without having been suspected: a young link
-    /// may end before its silence is unlikely.
+    /// may end before its silence is unlikely, or before its first word.
     fn loss(&self, now_ms: u64) -> Lost {
         let silent_ms = self.suspicion.silent_ms(now_ms);
-        let silent = self.says_alive && silent_ms >= SILENT_WORDS * ALIVE_EVERY_MS;
+        let silent = silent_ms >= SILENT_WORDS * ALIVE_EVERY_MS;
         let since_ms = if silent { self.suspicion.heard_ms() } else { now_ms };
         Lost { since_ms, known_ms: now_ms, silent, told: false }
     }

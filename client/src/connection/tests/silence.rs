@@ -65,9 +65,13 @@ fn a_dead_host_is_told_within_300_ms_and_asked_about_without_showing() {
 
 #[test]
 fn a_young_link_that_fell_silent_and_ended_is_told_at_once() {
-    for (silent_ms, picture) in [(0, Picture::Live), (500, Picture::Dimmed)] {
+    let ends = [(0, Picture::Live), (500, Picture::Dimmed)];
+    // The second one fell silent before its first word.
+    for ((silent_ms, picture), spoke) in
+        ends.into_iter().flat_map(|end| [(end, true), (end, false)])
+    {
         let mut dtu = Dtu::attached();
-        dtu.session_alive = true;
+        dtu.session_alive = spoke;
         dtu.pass(200, true);
         dtu.control_dies();
         dtu.greet("host05");
