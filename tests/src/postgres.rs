@@ -90,14 +90,31 @@ impl Postgres {
     /// and a port of its own. It is started, and follows.
     pub fn standby(&self, directory: &Path, name: &str) -> Result<Self> {
         let ports = Ports::take()?;
-        let (listen, password) = (&self.listen, self.password.clone());
-        let mut standby = Postgres::at(directory, name, listen, ports.group(), password)?;
+        let (mut standby, mut backup) = self.prepare_standby(directory, name, ports.group())?;
         standby._ports = Some(ports);
-        let mut backup = self.client("pg_basebackup")?;
-        backup.args(["--checkpoint", "fast", "--no-sync", "-R", "-X", "stream", "-D"]);
-        run(backup.arg(standby.data()))?;
+        run(&mut backup)?;
         standby.start_again()?;
         Ok(standby)
+    }
+
+    /// Likewise, but not started. It begins with what the command copies from
+    /// this one.
+    pub fn prepare_standby(
+        &self,
+        directory: &Path,
+        name: &str,
+        port: u16,
+    ) -> Result<(Self, Command)> {
+        let standby = Postgres::at(directory, name, &self.listen, port, self.password.clone())?;
+        let mut backup = self.client("pg_basebackup")?;
+        backup.args(["--checkpoint", "fast", "--no-sync", "-R", "-X", "stream", "-D"]);
+        backup.arg(standby.data());
+        Ok((standby, backup))
+    }
+
+    /// From its next start on it listens where another did.
+    pub fn take_port_of(&mut self, other: &Postgres) {
+        self.port = other.port;
     }
 
     fn at(directory: &Path, name: &str, listen: &str, port: u16, password: String) -> Result<Self> {

@@ -3,17 +3,16 @@
 
 use super::home::Homes;
 use super::notes::Notes;
+use super::store::Store;
 use crate::netns::Displays;
-use crate::netns::lan::{Lan, Node, Segment};
-use crate::postgres::Postgres;
-use crate::process::{Process, processes_like};
+use crate::netns::lan::{Lan, Segment};
+use crate::process::processes_like;
 use crate::scratch::Scratch;
 use crate::site::Site;
 use crate::{programs, wait};
 use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// The server hosts.
 pub const SERVERS: [&str; 3] = ["s1", "s2", "s3"];
@@ -35,25 +34,14 @@ pub struct Ground {
     notes: PathBuf,
 }
 
-/// PostgreSQL on a host of its own.
-pub struct Store {
-    postgres: Postgres,
-    node: Arc<Node>,
-    process: Option<Process>,
-    log: PathBuf,
-}
-
 impl Ground {
     /// Everything runs, and the servers have heard each other.
     pub fn new(test: &str) -> Result<Self> {
         let scratch = Scratch::new(test)?;
         let mut lan = Lan::new(1)?;
         let node = lan.plug(&[(LAN[0], STORE.0)], Displays::Own)?;
-        let postgres = Postgres::prepare(scratch.path(), &STORE.0.to_string(), STORE.1)?;
-        let log = scratch.path().join("postgres.log");
-        let mut store = Store { postgres, node: node.clone(), process: None, log };
-        store.start()?;
-        let url = store.postgres.url_at(&STORE.0.to_string(), STORE.1);
+        let store = Store::new(scratch.path(), &node, STORE)?;
+        let url = store.url();
         let more = format!("store = \"{url}\"\nhost_every_ms = 300\ndown_after_ms = 3000\n");
         let notes = scratch.private_directory("notes")?;
         let served = scratch.private_directory("store-host")?;
@@ -117,43 +105,6 @@ impl Ground {
             active += pids.filter(|pid| is_notebook(*pid) && !stands_still(*pid)).count();
         }
         Ok(active)
-    }
-}
-
-impl Store {
-    /// Starts it, and waits until it answers.
-    pub fn start(&mut self) -> Result<()> {
-        let mut command = self.node.namespace().inside(&self.postgres.command()?);
-        let mut process = Process::spawn("postgres", &mut command, &self.log)?;
-        let ready = self.postgres.ready_command()?;
-        wait::until_true("the store answers", || {
-            process.check()?;
-            let output = self.node.namespace().inside(&ready).output()?;
-            Ok(output.status.success())
-        })?;
-        self.process = Some(process);
-        Ok(())
-    }
-
-    /// It is gone, without a word.
-    pub fn kill(&mut self) -> Result<()> {
-        let mut process = self.process.take().context("the store runs")?;
-        process.kill();
-        Ok(())
-    }
-
-    /// The host that it is on, and the homes.
-    pub fn node(&self) -> &Arc<Node> {
-        &self.node
-    }
-
-    /// Tries to write to it as a program on this host would; the error that it
-    /// gets, if it gets one.
-    pub fn try_write(&self, node: &Node) -> Result<Option<String>> {
-        let write = self.postgres.ask_command("CREATE TABLE IF NOT EXISTS written_by_a_test ()")?;
-        let output = node.namespace().inside(&write).output()?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Ok((!output.status.success()).then_some(said))
     }
 }
 

@@ -32,7 +32,8 @@ pub mod notes;
 pub mod page;
 pub mod play;
 pub mod scenes;
-pub mod tally;
+pub mod store;
+mod tally;
 
 use account::Account;
 
@@ -45,7 +46,11 @@ pub fn run() -> Result<()> {
     println!("Measured on {}", crate::bench::machine::today_here());
     let mut account = Account::default();
     for round in 1..=rounds {
-        scenes::round(&format!("bench-survival-{round}"), &mut account)?;
+        scenes::round(
+            &format!("bench-survival-{round}"),
+            scenes::Standby::TakesOver,
+            &mut account,
+        )?;
     }
     print!("{}", account.table());
     println!("{}", account.last_line(rounds));

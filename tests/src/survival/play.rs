@@ -150,6 +150,11 @@ impl<'s> Play<'s> {
             && after.instance == instance
             && after.unsaved == notes.checksum();
         let keys = Tally::of(&typed, &notes.pressed[counted..]);
+        if keys != (Tally { sent: keys.sent, ..Tally::default() }) {
+            let text = |keys: &[char]| keys.iter().collect::<String>();
+            eprintln!("typed:    {}", text(&typed));
+            eprintln!("received: {}", text(&notes.pressed[counted..]));
+        }
         self.notebooks.pop();
         self.notebooks.push(Notebook { instance, counted: notes.pressed.len() });
         let mut row = self.row(name, layer, keys, gap_ms)?;

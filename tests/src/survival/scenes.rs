@@ -11,8 +11,17 @@ use crate::host::Host;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 
+/// Whether the store gets a standby that takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standby {
+    /// It has none.
+    None,
+    /// It has one for a scene.
+    TakesOver,
+}
+
 /// One round of all scenes, on hosts of its own.
-pub fn round(test: &str, account: &mut Account) -> Result<()> {
+pub fn round(test: &str, standby: Standby, account: &mut Account) -> Result<()> {
     let ground = Ground::new(test)?;
     let screen = ground.site.screen(1280, 480)?;
     let mut play = Play::begin(ground, &screen)?;
@@ -28,6 +37,9 @@ pub fn round(test: &str, account: &mut Account) -> Result<()> {
         hands.wait_typed(KEYS)?;
         play.ground.store.start()
     })?);
+    if standby == Standby::TakesOver {
+        put_down(play.lives_on("store's standby takes over", Layer::Server, standby_takes_over)?);
+    }
     put_down(play.lives_on("store's host cut off", Layer::Storage, storage_cut_off)?);
     put_down(play.lives_on("server killed, other desk", Layer::Server, other_desk)?);
     put_down(play.lives_on("worker killed", Layer::Worker, |play, _, _| worker_killed(play))?);
@@ -91,6 +103,25 @@ fn both_killed(play: &mut Play<'_>) -> Result<()> {
     ensure!(attached.text("origin") == Some("caretaken"), "{attached:?}");
     play.dtu.events.wait_after(mark, "first_frame", |_| true)?;
     start_server(play, &owner)
+}
+
+/// The store is killed, and the standby that has all that was acknowledged takes
+/// its address.
+fn standby_takes_over(play: &mut Play<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
+    play.ground.store.add_standby()?;
+    play.ground.store.kill()?;
+    for host in &play.ground.site.hosts {
+        wait_store_trouble(host, |why| !why.is_empty())?;
+    }
+    hands.wait_typed(KEYS)?;
+    play.ground.store.promote_standby()?;
+    for host in &play.ground.site.hosts {
+        wait_store_trouble(host, str::is_empty)?;
+    }
+    // It knows the session.
+    leave(&play.dtu, hands, eyes)?;
+    play.dtu.toggle_card()?;
+    sit_down(&play.dtu, hands, eyes)
 }
 
 /// The host of the store and the homes is out of reach for a while. What runs
