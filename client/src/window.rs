@@ -293,7 +293,7 @@ impl App {
 
     fn after(&mut self, turn: Turn) {
         for number in turn.frames_shown {
-            self.outbox.send(FromWindow::FrameShown { number });
+            self.outbox.frame_shown(number);
         }
         for ask in turn.asks {
             self.outbox.send(FromWindow::Ask(ask));

@@ -23,6 +23,8 @@ pub struct Outbox {
     pointer: Option<InputEvent>,
     /// The newest size, likewise.
     resized: Option<Size>,
+    /// Frames that are on the screen.
+    frames_shown: Vec<u64>,
     /// The size that the network knows.
     told_size: Option<Size>,
     closed: bool,
@@ -36,6 +38,7 @@ impl Outbox {
             backlog: VecDeque::new(),
             pointer: None,
             resized: None,
+            frames_shown: Vec::new(),
             told_size: None,
             closed: false,
         }
@@ -62,9 +65,20 @@ impl Outbox {
         self.resized = (self.told_size != Some(size)).then_some(size);
     }
 
+    /// A frame is on the screen. It is told with the next flush only, so that
+    /// the session has sent all that it may before the loop turns again to
+    /// what the user does: winit empties the loop's own queue first, which
+    /// would never be empty where frames come as quickly as they are shown.
+    pub fn frame_shown(&mut self, number: u64) {
+        self.frames_shown.push(number);
+    }
+
     /// Sends what waits. Returns false if some of it has to wait longer.
     pub fn flush(&mut self) -> bool {
         self.queue_waiting();
+        for number in std::mem::take(&mut self.frames_shown) {
+            self.queue(FromWindow::FrameShown { number });
+        }
         self.push_backlog();
         self.backlog.is_empty()
     }
@@ -129,6 +143,19 @@ mod tests {
         assert_eq!(receiver.try_recv(), Ok(FromWindow::Input(pointer(2))));
         assert_eq!(receiver.try_recv(), Ok(press));
         assert!(receiver.try_recv().is_err());
+    }
+
+    #[test]
+    fn the_session_hears_of_a_frame_only_once_the_loop_turns() {
+        let (sender, mut receiver) = mpsc::channel(8);
+        let mut outbox = Outbox::new(sender);
+        outbox.frame_shown(1);
+        let press = FromWindow::Input(InputEvent::Button { button: 1, pressed: true });
+        outbox.send(press.clone());
+        assert_eq!(receiver.try_recv(), Ok(press));
+        assert!(receiver.try_recv().is_err());
+        outbox.flush();
+        assert_eq!(receiver.try_recv(), Ok(FromWindow::FrameShown { number: 1 }));
     }
 
     #[test]
