@@ -4,6 +4,7 @@ use super::account::{Account, Layer, Row};
 use super::eyes::Eyes;
 use super::ground::{Ground, LAN, SERVERS, stands_still};
 use super::hands::Hands;
+use super::page::Page;
 use super::play::{KEYS, Play, TOKEN};
 use crate::dtu::{Dtu, DtuOptions};
 use crate::events::now_us;
@@ -189,13 +190,14 @@ fn other_desk(play: &mut Play<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
     sit_down(&play.dtu, hands, eyes)
 }
 
-/// The user takes the card, and goes.
+/// The user takes the card, and goes once the picture is gone.
 fn leave(dtu: &Dtu<'_>, hands: &Hands, eyes: &Eyes) -> Result<()> {
     hands.rest()?;
     eyes.close();
     let mark = dtu.events.mark()?;
     dtu.toggle_card()?;
-    dtu.events.wait_after(mark, "removed", |_| true).map(|_| ())
+    dtu.events.wait_after(mark, "removed", |_| true)?;
+    wait::until_true("the picture is gone", || Ok(Page::read(&dtu.picture()?).is_none()))
 }
 
 /// Somebody looks at this DTU, and types once the session is there.
