@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 #[test]
 fn no_key_and_no_program_is_lost_but_with_its_host_and_nothing_that_was_promised() -> Result<()> {
     let mut account = Account::default();
-    scenes::round("survival", scenes::Standby::None, &mut account)?;
+    scenes::round("survival", &mut account)?;
     println!("{}", account.table());
     let faults = account.faults();
     ensure!(faults.is_empty(), "{}", faults.join("; "));

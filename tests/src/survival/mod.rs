@@ -46,11 +46,7 @@ pub fn run() -> Result<()> {
     println!("Measured on {}", crate::bench::machine::today_here());
     let mut account = Account::default();
     for round in 1..=rounds {
-        scenes::round(
-            &format!("bench-survival-{round}"),
-            scenes::Standby::TakesOver,
-            &mut account,
-        )?;
+        scenes::round(&format!("bench-survival-{round}"), &mut account)?;
     }
     print!("{}", account.table());
     println!("{}", account.last_line(rounds));

@@ -12,17 +12,8 @@ use crate::host::Host;
 use crate::wait;
 use anyhow::{Context, Result, ensure};
 
-/// Whether the store gets a standby that takes over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standby {
-    /// It has none.
-    None,
-    /// It has one for a scene.
-    TakesOver,
-}
-
 /// One round of all scenes, on hosts of its own.
-pub fn round(test: &str, standby: Standby, account: &mut Account) -> Result<()> {
+pub fn round(test: &str, account: &mut Account) -> Result<()> {
     let ground = Ground::new(test)?;
     let screen = ground.site.screen(1280, 480)?;
     let mut play = Play::begin(ground, &screen)?;
@@ -38,9 +29,7 @@ pub fn round(test: &str, standby: Standby, account: &mut Account) -> Result<()> 
         hands.wait_typed(KEYS)?;
         play.ground.store.start()
     })?);
-    if standby == Standby::TakesOver {
-        put_down(play.lives_on("store's standby takes over", Layer::Server, standby_takes_over)?);
-    }
+    put_down(play.lives_on("store's standby takes over", Layer::Server, standby_takes_over)?);
     put_down(play.lives_on("store's host cut off", Layer::Storage, storage_cut_off)?);
     put_down(play.lives_on("server killed, other desk", Layer::Server, other_desk)?);
     put_down(play.lives_on("worker killed", Layer::Worker, |play, _, _| worker_killed(play))?);
