@@ -9,6 +9,7 @@ use crate::{programs, wait};
 use afterglow_wire::ids::{Epoch, SessionId};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub struct Host {
     place: Place,
     mark: String,
     server: Option<Process>,
-    search_path: Option<PathBuf>,
+    search_path: Option<OsString>,
 }
 
 impl Host {
@@ -48,9 +49,10 @@ impl Host {
         Host { name: name.to_owned(), directory, place, mark, server: None, search_path: None }
     }
 
-    /// Lets its server and sessions find programs in this directory only.
-    pub fn set_search_path(&mut self, directory: &Path) {
-        self.search_path = Some(directory.to_owned());
+    /// Lets its server and sessions find programs in these directories only,
+    /// as PATH has them.
+    pub fn set_search_path(&mut self, directories: impl Into<OsString>) {
+        self.search_path = Some(directories.into());
     }
 
     /// Its name.
@@ -151,8 +153,8 @@ impl Host {
         if std::env::var_os("RUST_LOG").is_none() {
             command.env("RUST_LOG", "info");
         }
-        if let Some(directory) = &self.search_path {
-            command.env("PATH", directory);
+        if let Some(directories) = &self.search_path {
+            command.env("PATH", directories);
         }
         let log = self.directory.join("server.log");
         let mut command = self.at_place(command);
@@ -215,12 +217,17 @@ impl Host {
 
     /// The group as its server sees it: `afterglowctl topology --json`.
     pub fn topology(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::from_slice(&self.administer(&["topology", "--json"])?)?)
+    }
+
+    /// What `afterglowctl` answers its administrator.
+    pub fn administer(&self, words: &[&str]) -> Result<Vec<u8>> {
         let mut command = programs::secluded(programs::path("afterglowctl")?);
-        command.arg("--config").arg(self.config()).args(["topology", "--json"]);
+        command.arg("--config").arg(self.config()).args(words);
         let output = command.output().context("afterglowctl")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "afterglowctl failed: {said}");
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok(output.stdout)
     }
 
     /// Its server's process id.

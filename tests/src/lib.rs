@@ -20,6 +20,7 @@
 //! | [`postgres`] | a PostgreSQL of the test's own |
 //! | [`session`] | a session's own X server, asked directly |
 //! | [`squares`] | bytes that are read from a window's pixels |
+//! | [`sshd`] | a real sshd on a host of its own |
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
@@ -49,6 +50,7 @@ pub mod scripted;
 pub mod session;
 pub mod site;
 pub mod squares;
+pub mod sshd;
 pub mod survival;
 pub mod unpacked;
 pub mod wait;

@@ -154,3 +154,15 @@ pub fn processes_like(host: &crate::host::Host, words: &str) -> Result<Vec<u32>>
     let processes = host.processes()?.into_iter();
     Ok(processes.filter(|(_, line)| line.contains(words)).map(|(pid, _)| pid).collect())
 }
+
+/// The processes of this machine that run this program, by its file's name.
+pub fn running(program: &str) -> Result<Vec<u32>> {
+    let pids = std::fs::read_dir("/proc").context("procfs")?.flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(pids.filter(|pid| runs(*pid, program)).collect())
+}
+
+/// True if this process runs this program.
+pub fn runs(pid: u32, program: &str) -> bool {
+    std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path.ends_with(program))
+}

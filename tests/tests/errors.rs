@@ -155,7 +155,7 @@ fn a_machine_without_xvfb_is_told_at_the_dtu_and_in_the_log() -> Result<()> {
         let from = std::path::Path::new("/usr/bin").join(program);
         std::os::unix::fs::symlink(from, programs.join(program))?;
     }
-    site.hosts[0].set_search_path(&programs);
+    site.hosts[0].set_search_path(programs);
     site.hosts[0].start_server()?;
     tells(&desktop_fails(&site)?, &["Xvfb", "not installed"])?;
     site.passed()

@@ -9,10 +9,12 @@ pub const PROGRAM: &str = "ssh";
 pub const OWN_FAILURE: i32 = 255;
 
 /// Nobody can be asked for a password; a service without its windows, or whose
-/// host has gone, is no use.
-const OPTIONS: [&str; 5] = [
+/// host has gone, is no use; and it may open windows for as long as it runs,
+/// not only in the first 20 minutes.
+const OPTIONS: [&str; 6] = [
     "BatchMode=yes",
     "ExitOnForwardFailure=yes",
+    "ForwardX11Timeout=0",
     "ConnectTimeout=10",
     "ServerAliveInterval=10",
     "ServerAliveCountMax=3",

@@ -6,7 +6,7 @@ use super::notes::Notes;
 use super::store::Store;
 use crate::netns::Displays;
 use crate::netns::lan::{Lan, Segment};
-use crate::process::processes_like;
+use crate::process::{processes_like, runs};
 use crate::scratch::Scratch;
 use crate::site::Site;
 use crate::{programs, wait};
@@ -102,15 +102,10 @@ impl Ground {
         for host in &self.site.hosts {
             let pids = processes_like(host, NOTEBOOK)?.into_iter();
             // The bus that a desktop runs in has the same words.
-            active += pids.filter(|pid| is_notebook(*pid) && !stands_still(*pid)).count();
+            active += pids.filter(|pid| runs(*pid, NOTEBOOK) && !stands_still(*pid)).count();
         }
         Ok(active)
     }
-}
-
-fn is_notebook(pid: u32) -> bool {
-    let program = std::fs::read_link(format!("/proc/{pid}/exe"));
-    program.is_ok_and(|program| program.ends_with(NOTEBOOK))
 }
 
 /// True if the process is there, and frozen: stopped, or in a cgroup that is
