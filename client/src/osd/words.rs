@@ -269,7 +269,7 @@ fn refused(
         RefusalCode::NotHere => "Your desktop was not found",
         RefusalCode::TooManyRedirects => "Your desktop was not found",
         RefusalCode::Full => "The server is full",
-        RefusalCode::StoreUnavailable => "The group's store does not answer",
+        RefusalCode::StoreUnavailable => "The group's store cannot tell where your session is",
         RefusalCode::Unresolved => "Your desktop cannot be reached now",
     };
     let mut card = Card::new(Tone::Attention, title, text)
