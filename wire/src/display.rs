@@ -11,6 +11,7 @@ use crate::ids::{DtuId, Epoch, Keymap, SessionId, Size};
 use crate::input::InputEvent;
 use crate::limits::{COMMANDS_MAX, DISPLAY_DOWN_BYTES_MAX, DISPLAY_UP_BYTES_MAX, INPUT_EVENTS_MAX};
 use crate::ticket::SealedTicket;
+use crate::truth::{Differs, Truth};
 use bytes::BytesMut;
 
 /// The protocol's name in the TLS handshake.
@@ -37,6 +38,8 @@ wire_messages! {
         6 => Remove(Remove),
         /// The only message of a server: is the session there?
         7 => Probe(Probe),
+        /// The picture that rests is not the session's.
+        8 => Differs(Differs),
     }
 }
 
@@ -56,6 +59,8 @@ wire_messages! {
         5 => ProbeAnswer(ProbeAnswer),
         /// The session lives, also while its picture stands still.
         6 => Alive(DisplayAlive),
+        /// What the picture is, now that it rests.
+        7 => Truth(Truth),
     }
 }
 

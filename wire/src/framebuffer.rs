@@ -66,6 +66,12 @@ impl Framebuffer {
         &self.pixels[range]
     }
 
+    /// Likewise, to be changed in place.
+    pub fn row_mut(&mut self, rect: &Rect, row: u16) -> &mut [u8] {
+        let range = self.row_range(rect, row);
+        &mut self.pixels[range]
+    }
+
     fn row_range(&self, rect: &Rect, row: u16) -> std::ops::Range<usize> {
         let start = (usize::from(rect.y_px) + usize::from(row)) * self.stride()
             + usize::from(rect.x_px) * PIXEL_BYTES;

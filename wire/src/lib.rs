@@ -9,6 +9,7 @@
 //! | [`display`] | messages between a DTU and `afterglow-session` |
 //! | [`command`] | the display commands: SET, FILL, COPY, CURSOR, SIZE |
 //! | [`framebuffer`] | what the display commands mean, pixel by pixel |
+//! | [`truth`] | whether the DTU's picture is the session's |
 //! | [`input`] | keys, pointer, wheel |
 //! | [`sessions`] | the control link's messages about a token's sessions |
 //! | [`service`] | services of a session |
@@ -35,3 +36,4 @@ pub mod service;
 pub mod sessions;
 pub mod ticket;
 pub mod trust;
+pub mod truth;

@@ -39,6 +39,8 @@ pub const SIZE_PX_MIN: u16 = 16;
 pub const CURSOR_PX_MAX: u16 = 256;
 /// The most frames that a session sends ahead of their acknowledgement.
 pub const FRAMES_UNACKNOWLEDGED_MAX: u32 = 2;
+/// The most blocks of a picture that are compared: those of the largest.
+pub const BLOCKS_MAX: usize = 1024;
 /// The most events in one input message.
 pub const INPUT_EVENTS_MAX: usize = 256;
 /// The most input events that a DTU keeps for a worker that did not yet

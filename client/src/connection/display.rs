@@ -270,6 +270,7 @@ impl Connection {
             (FromSession::Frame(part), State::Live { .. }) => self.frame_part(part),
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
+            (FromSession::Truth(_), State::Live { .. }) => {}
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }

@@ -38,6 +38,8 @@ pub struct Encoder {
     dirty: DirtyTiles,
     /// The DTU knows nothing yet.
     fresh: bool,
+    /// Some of what it has is not what we sent: nothing is copied from there.
+    doubtful: bool,
     /// What the next picture has; the DTU hears of it with that picture.
     size: Size,
     compressor: Option<Compressor<'static>>,
@@ -58,6 +60,7 @@ impl Encoder {
             next: Framebuffer::new(size),
             dirty: DirtyTiles::new(size),
             fresh: true,
+            doubtful: false,
             size,
             compressor: Compressor::new(ZSTD_LEVEL).ok(),
             packed: Vec::new(),
@@ -77,6 +80,30 @@ impl Encoder {
     /// The framebuffer has a new size; the next picture has to be whole.
     pub fn resize(&mut self, size: Size) {
         self.size = size;
+    }
+
+    /// What the DTU has.
+    pub fn shown(&self) -> &Framebuffer {
+        &self.shown
+    }
+
+    /// What the DTU has in this rectangle is not what it was sent: it gets it
+    /// again. A rectangle that reaches outside is left out.
+    pub fn distrust(&mut self, rect: &Rect) {
+        if !rect.fits(self.shown.size()) || rect.is_empty() {
+            return;
+        }
+        // No pixel is what it has to be, so that each is sent.
+        copy_rect(&self.next, &mut self.shown, rect);
+        for row in 0..rect.height_px {
+            for pixel in self.shown.row_mut(rect, row).chunks_exact_mut(PIXEL_BYTES) {
+                pixel[0] = !pixel[0];
+            }
+        }
+        for index in self.dirty.touching(rect) {
+            self.dirty.set(index, true);
+        }
+        self.doubtful = true;
     }
 
     /// Takes what was captured and gives the commands that bring the DTU up
@@ -101,7 +128,7 @@ impl Encoder {
             }
         }
         // With a new size hardly anything is where it was.
-        if commands.is_empty() {
+        if commands.is_empty() && !std::mem::take(&mut self.doubtful) {
             self.copy_what_moved(&mut commands);
         }
         self.draw_what_is_left(&mut commands);

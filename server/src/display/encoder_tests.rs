@@ -257,6 +257,25 @@ fn happen(pair: &mut Pair, happening: &Happening) -> Option<Rect> {
     }
 }
 
+#[test]
+fn what_the_dtu_has_wrong_is_sent_again_whatever_else_happens() {
+    let mut pair = Pair::new(Size::new(300, 200).unwrap());
+    let whole = pair.whole();
+    let pixels = noise(&whole, 5);
+    pair.screen.set(&whole, &pixels);
+    pair.send(&[whole]);
+    pair.dtu.pixels_mut()[..400].fill(1);
+    let wrong = Rect::new(0, 0, 128, 64);
+    pair.encoder.distrust(&wrong);
+    assert!(pair.encoder.is_behind());
+    // Nothing may be copied from there, though the screen scrolled.
+    let moved = Rect::new(0, 80, 300, 120);
+    let pixels = pixels[..300 * 120 * PIXEL_BYTES].to_vec();
+    pair.screen.set(&moved, &pixels);
+    pair.send(&[moved]);
+    assert!(!pair.kinds().contains(&"COPY"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 

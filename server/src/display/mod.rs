@@ -8,12 +8,15 @@
 //! | [`motion`] | what only moved: scrolls and dragged windows |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
+//! | [`rest`] | the picture that rests is told, and compared by the DTU |
 
 pub mod encoder;
 pub mod motion;
 pub mod pacing;
 pub mod parts;
+pub mod rest;
 pub mod tiles;
 
 pub use encoder::{Encoder, Patch};
 pub use pacing::Pacing;
+pub use rest::Rest;

@@ -25,6 +25,11 @@ impl Pacing {
         self.sent - self.shown < u64::from(FRAMES_UNACKNOWLEDGED_MAX)
     }
 
+    /// The last frame that was sent, if it is shown.
+    pub fn at_rest(&self) -> Option<u64> {
+        (self.sent > 0 && self.sent == self.shown).then_some(self.sent)
+    }
+
     /// Counts a frame that is sent, and gives its number.
     pub fn send(&mut self) -> u64 {
         self.sent += 1;

@@ -2,6 +2,7 @@
 //! times come in, and actions come out.
 
 mod attaching;
+mod resting;
 
 use crate::display::Pacing;
 use crate::keeper::protocol::{Attachment, AttachmentState};
@@ -16,6 +17,7 @@ use afterglow_wire::input::InputEvent;
 use afterglow_wire::local::{Clocks, ToKeeper};
 use afterglow_wire::ticket::UsedTickets;
 use afterglow_wire::trust::TicketVerifier;
+use resting::Told;
 use std::collections::{HashMap, VecDeque};
 
 /// How long keys stay held for a DTU whose link broke: it may come back.
@@ -91,6 +93,13 @@ pub enum Action {
         /// The frame.
         number: u64,
     },
+    /// Send blocks of the picture again: the DTU has something else there.
+    Repair {
+        /// The attachment.
+        attachment: u64,
+        /// The blocks, by their places.
+        blocks: Vec<u16>,
+    },
     /// Change the screen's size.
     Resize(Size),
     /// Load a keyboard layout.
@@ -118,6 +127,7 @@ struct Current {
     /// The earliest attachment whose input may still come.
     input_from: u64,
     pacing: Pacing,
+    told: Option<Told>,
     /// How often it was told that the session lives, and when it is next.
     alive_seq: u64,
     alive_at_ms: u64,
@@ -320,6 +330,11 @@ impl Core {
                 let size = Size::clamped(width.into(), height.into(), self.about.size_max);
                 self.actions.push_back(Action::Resize(size));
             }
+            ToSession::Differs(differs) => {
+                if let Err(why) = self.differs(differs) {
+                    self.protocol_error(link, why);
+                }
+            }
             ToSession::Layout(layout) => self.actions.push_back(Action::Layout(layout.keymap)),
             ToSession::Remove(remove) => {
                 let dtu = current.attachment.dtu;
@@ -412,6 +427,7 @@ fn name(message: &ToSession) -> &'static str {
         ToSession::Layout(_) => "Layout",
         ToSession::Remove(_) => "Remove",
         ToSession::Probe(_) => "Probe",
+        ToSession::Differs(_) => "Differs",
         ToSession::Unknown(_) => "a message of a newer version",
     }
 }

@@ -5,13 +5,17 @@
 use crate::desktop::capture::Capturer;
 use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
-use crate::display::{Encoder, Pacing};
+use crate::display::rest::Next;
+use crate::display::{Encoder, Pacing, Rest};
 use afterglow_wire::command::Command;
 use afterglow_wire::ids::Size;
+use afterglow_wire::limits::BLOCKS_MAX;
+use afterglow_wire::truth::{BlockDigest, blocks, digest};
 use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the painter is to do: always the latest of each, so that no peer can
@@ -22,6 +26,8 @@ struct Wanted {
     attachment: Option<u64>,
     /// The last of its frames that is on the DTU's screen.
     frame_shown: u64,
+    /// The blocks of the picture that the DTU has to get again.
+    repair: Vec<u16>,
     /// Change the screen's size.
     size: Option<Size>,
     /// End.
@@ -37,8 +43,30 @@ pub struct Frame {
     pub parts: Vec<Bytes>,
 }
 
-/// What the painter makes: frames, or why it stopped.
-pub type Made = Result<Frame, DesktopError>;
+/// What the picture of an attachment is, now that it rests.
+#[derive(Debug)]
+pub struct Resting {
+    /// The attachment.
+    pub attachment: u64,
+    /// The last frame that it was sent, and shows.
+    pub frame: u64,
+    /// The picture's size.
+    pub size: Size,
+    /// The digests of all its blocks.
+    pub blocks: Vec<BlockDigest>,
+}
+
+/// What the painter makes.
+#[derive(Debug)]
+pub enum Work {
+    /// A frame.
+    Frame(Frame),
+    /// The truth about a picture that rests.
+    Resting(Resting),
+}
+
+/// What the painter makes, or why it stopped.
+pub type Made = Result<Work, DesktopError>;
 
 /// The way to the painter. When it is dropped, the painter ends.
 #[derive(Debug)]
@@ -57,8 +85,10 @@ impl Painter {
         let capturer = Capturer::new(display.connect()?, size_max)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let wanted = Arc::new(Mutex::new(Wanted::default()));
+        let began = Instant::now();
+        let (wake_there, wanted_there) = (wake.clone(), wanted.clone());
         let easel =
-            Easel { capturer, wake: wake.clone(), wanted: wanted.clone(), made, shown: None };
+            Easel { capturer, wake: wake_there, wanted: wanted_there, made, shown: None, began };
         std::thread::spawn(move || easel.work());
         Ok(Painter { wanted, wake })
     }
@@ -68,6 +98,7 @@ impl Painter {
         self.want(|wanted| {
             wanted.attachment = Some(attachment);
             wanted.frame_shown = 0;
+            wanted.repair.clear();
             wanted.size = Some(size);
         });
     }
@@ -91,6 +122,16 @@ impl Painter {
         });
     }
 
+    /// Sends these blocks of the picture again.
+    pub fn repair(&self, attachment: u64, blocks: &[u16]) {
+        self.want(|wanted| {
+            if wanted.attachment == Some(attachment) {
+                wanted.repair.extend(blocks);
+                wanted.repair.truncate(BLOCKS_MAX);
+            }
+        });
+    }
+
     fn want(&self, change: impl FnOnce(&mut Wanted)) {
         change(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         // Its counter cannot be full: the painter reads it each time.
@@ -109,6 +150,7 @@ struct Shown {
     attachment: u64,
     encoder: Encoder,
     pacing: Pacing,
+    rest: Rest,
     /// The next capture has to be of everything.
     everything: bool,
     cursor_sent: bool,
@@ -121,6 +163,7 @@ struct Easel {
     wanted: Arc<Mutex<Wanted>>,
     made: UnboundedSender<Made>,
     shown: Option<Shown>,
+    began: Instant,
 }
 
 impl Easel {
@@ -141,11 +184,18 @@ impl Easel {
                 }
             }
             self.capturer.take_events()?;
-            if !self.make_frame()? {
-                self.capturer.wait(self.wake.as_fd(), None)?;
-                let mut count = [0; 8];
-                let _ = rustix::io::read(&self.wake, &mut count);
+            if self.make_frame()? {
+                continue;
             }
+            let now_ms = self.began.elapsed().as_millis() as u64;
+            let timeout_ms = match self.rest(now_ms) {
+                Next::Nothing => None,
+                Next::WaitUntil(at_ms) => Some(at_ms.saturating_sub(now_ms) as u32),
+                Next::Capture | Next::Digest(_) | Next::Tell => continue,
+            };
+            self.capturer.wait(self.wake.as_fd(), timeout_ms)?;
+            let mut count = [0; 8];
+            let _ = rustix::io::read(&self.wake, &mut count);
         }
     }
 
@@ -162,6 +212,7 @@ impl Easel {
                 attachment,
                 encoder: Encoder::new(self.capturer.size()),
                 pacing: Pacing::default(),
+                rest: Rest::default(),
                 everything: true,
                 cursor_sent: false,
             });
@@ -170,6 +221,12 @@ impl Easel {
             // The worker's core refused what cannot be; what is no news here
             // changes nothing.
             let _ = shown.pacing.shown(wanted.frame_shown);
+            let again = std::mem::take(&mut wanted.repair);
+            for (index, block) in blocks(shown.encoder.size()).enumerate() {
+                if again.contains(&(index as u16)) {
+                    shown.encoder.distrust(&block);
+                }
+            }
         }
         Some(wanted.size.take())
     }
@@ -212,7 +269,26 @@ impl Easel {
             return Ok(true);
         }
         let parts = encode_frame(shown.pacing.send(), commands);
-        let _ = self.made.send(Ok(Frame { attachment: shown.attachment, parts }));
+        let _ = self.made.send(Ok(Work::Frame(Frame { attachment: shown.attachment, parts })));
         Ok(true)
+    }
+
+    /// Takes one step towards the truth about a picture that rests; gives which.
+    fn rest(&mut self, now_ms: u64) -> Next {
+        let Some(shown) = &mut self.shown else { return Next::Nothing };
+        let Some(frame) = shown.pacing.at_rest() else { return Next::Nothing };
+        let (attachment, size) = (shown.attachment, shown.encoder.size());
+        let next = shown.rest.next(frame, size, now_ms);
+        match next {
+            Next::Nothing | Next::WaitUntil(_) => {}
+            Next::Capture => shown.everything = true,
+            Next::Digest(block) => shown.rest.digested(digest(shown.encoder.shown(), &block)),
+            Next::Tell => {
+                let blocks = shown.rest.told(now_ms);
+                let resting = Resting { attachment, frame, size, blocks };
+                let _ = self.made.send(Ok(Work::Resting(resting)));
+            }
+        }
+        next
     }
 }

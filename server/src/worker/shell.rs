@@ -2,7 +2,7 @@
 
 use super::core::{About, Action, Core, LinkId, Now};
 use super::links::{LinkEvent, Links, Outbox};
-use super::painter::{Made, Painter};
+use super::painter::{Made, Painter, Resting, Work};
 use super::typist::{Order, Told, TooFast, Typist};
 use crate::keeper::protocol::{FromWorker, ToWorker, WorkerStart};
 use crate::keeper::{ending, session_dir};
@@ -213,10 +213,7 @@ impl Worker {
                     }
                 }
                 Some(made) = self.made.recv() => {
-                    let frame = made.context("capture")?;
-                    if let Some(link) = self.core.frame(frame.attachment) {
-                        self.send(link, |outbox| outbox.send_parts(frame.parts));
-                    }
+                    self.painted(made.context("capture")?);
                 }
                 message = self.from_keeper.next() => match message {
                     Ok(Some(ToWorker::Server(message))) => self.core.server_said(message),
@@ -269,6 +266,21 @@ impl Worker {
         }
     }
 
+    fn painted(&mut self, work: Work) {
+        match work {
+            Work::Frame(frame) => {
+                if let Some(link) = self.core.frame(frame.attachment) {
+                    self.send(link, |outbox| outbox.send_parts(frame.parts));
+                }
+            }
+            Work::Resting(Resting { attachment, frame, size, blocks }) => {
+                if let Some((link, truth)) = self.core.truth(attachment, frame, size, blocks) {
+                    self.send(link, |outbox| outbox.send(&truth.into()));
+                }
+            }
+        }
+    }
+
     /// Does what the core says; true at the end.
     async fn act(&mut self, action: Action) -> bool {
         match action {
@@ -299,6 +311,7 @@ impl Worker {
             Action::Show { attachment, size } => self.painter.show(attachment, size),
             Action::Hide => self.painter.hide(),
             Action::FrameShown { attachment, number } => self.painter.shown(attachment, number),
+            Action::Repair { attachment, blocks } => self.painter.repair(attachment, &blocks),
             Action::Resize(size) => self.painter.resize(size),
             Action::Layout(keymap) => {
                 let passed = self.typist.try_order(Order::Layout(keymap));

@@ -10,6 +10,7 @@ use afterglow_wire::display::{
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{DtuId, Size};
 use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::truth::Truth;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
@@ -59,6 +60,7 @@ pub struct Shown {
     pub picture: Framebuffer,
     pub cursor: Option<CursorShape>,
     pub input_done: Option<InputDone>,
+    pub truth: Option<Truth>,
     pub frames: u64,
     /// Frames are acknowledged as they come.
     pub acknowledges: bool,
@@ -76,6 +78,7 @@ impl Shown {
             picture,
             cursor: None,
             input_done: None,
+            truth: None,
             frames: 0,
             acknowledges: true,
             next_seq: 1,
@@ -104,6 +107,10 @@ impl Shown {
             }
             Some(FromSession::InputDone(done)) => {
                 self.input_done = Some(done);
+                None
+            }
+            Some(FromSession::Truth(truth)) => {
+                self.truth = Some(truth);
                 None
             }
             Some(FromSession::Detached(detached)) => Some(detached),

@@ -1,10 +1,11 @@
 //! What a DTU sees and types.
 
-use crate::dtu::Dtu;
+use crate::dtu::{Dtu, Shown};
 use crate::harness::{Options, Session, wait_for};
-use afterglow_wire::display::{Layout, Resize};
+use afterglow_wire::display::{DetachReason, Layout, Resize};
 use afterglow_wire::ids::Size;
 use afterglow_wire::input::InputEvent;
+use afterglow_wire::truth::{Differs, Truth, blocks, digest};
 use x11rb::connection::Connection as _;
 use x11rb::protocol::Event;
 use x11rb::protocol::xproto::{ConnectionExt as _, CreateWindowAux, EventMask, WindowClass};
@@ -151,4 +152,54 @@ async fn the_pointers_shape_is_that_of_what_is_under_it() {
     while shown.cursor.as_ref() == Some(&outside) {
         assert_eq!(shown.step().await, None);
     }
+}
+
+/// The next truth about a picture that rests, and which blocks of the DTU's
+/// picture are others.
+async fn compare(shown: &mut Shown) -> (Truth, Vec<u16>) {
+    shown.truth = None;
+    let truth = loop {
+        assert_eq!(shown.step().await, None);
+        if let Some(truth) = shown.truth.take() {
+            break truth;
+        }
+    };
+    assert_eq!((truth.frame, truth.size), (shown.frames, shown.picture.size()));
+    let digests = blocks(truth.size).map(|block| digest(&shown.picture, &block));
+    let pairs = digests.zip(truth.blocks.iter()).enumerate();
+    let others = pairs.filter(|(_, (ours, told))| ours != *told).map(|(index, _)| index as u16);
+    (truth.clone(), others.collect())
+}
+
+#[tokio::test]
+async fn a_picture_that_rests_is_told_and_what_differs_is_sent_again() {
+    let session = Session::start(Options::shell(READ_A_LINE));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    session.wait_for_file("reader").await;
+    shown.until_equal(&session).await;
+    assert!(compare(&mut shown).await.1.is_empty());
+    // Another frame brings another truth, and this DTU has one pixel wrong.
+    shown.input(&[POINTER]).await;
+    shown.tap(&[KEY_A]).await;
+    shown.until_input_done().await;
+    let pixels = shown.picture.pixels_mut();
+    let last = pixels.len() - 4;
+    pixels[last] ^= 1;
+    let (truth, others) = compare(&mut shown).await;
+    assert_eq!(others, [truth.blocks.len() as u16 - 1]);
+    let differs = Differs { frame: truth.frame, blocks: others.into_iter().collect() };
+    shown.link.writer.send(differs).await.unwrap();
+    shown.until_equal(&session).await;
+    assert!(compare(&mut shown).await.1.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_asked_for_ends_the_link() {
+    let session = Session::start(Options::shell(READ_A_LINE));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    session.wait_for_file("reader").await;
+    let (truth, _) = compare(&mut shown).await;
+    let differs = Differs { frame: truth.frame + 1, blocks: [0].into_iter().collect() };
+    shown.link.writer.send(differs).await.unwrap();
+    assert_eq!(shown.until_detached().await.reason, DetachReason::Protocol);
 }

@@ -51,6 +51,7 @@ impl Core {
             attachment,
             input_from,
             pacing: Pacing::default(),
+            told: None,
             alive_seq: 0,
             alive_at_ms: now.steady_ms + ALIVE_EVERY_MS,
         });

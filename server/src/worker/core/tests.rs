@@ -10,8 +10,8 @@ use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::GroupKey;
 use proptest::prelude::*;
 
-const NOW: Now = Now { steady_ms: 1_000, wall_ms: 1_700_000_000_000 };
-const ONE: DtuId = DtuId([1; 32]);
+pub(super) const NOW: Now = Now { steady_ms: 1_000, wall_ms: 1_700_000_000_000 };
+pub(super) const ONE: DtuId = DtuId([1; 32]);
 const TWO: DtuId = DtuId([2; 32]);
 const PRESS_A: InputEvent = InputEvent::Key { scancode: 30, action: KeyAction::Press };
 
@@ -34,12 +34,12 @@ fn about() -> About {
     }
 }
 
-fn core() -> Core {
+pub(super) fn core() -> Core {
     Core::new(about(), Clocks::default(), None, None, NOW)
 }
 
 /// The nth connection's ticket of a DTU; `insert` is that DTU's own count.
-fn ticket(dtu: DtuId, insert: u64, connection: u64) -> Ticket {
+pub(super) fn ticket(dtu: DtuId, insert: u64, connection: u64) -> Ticket {
     let mut nonce = [0; 16];
     aws_lc_rs::rand::fill(&mut nonce).unwrap();
     Ticket {
@@ -65,11 +65,11 @@ fn attach_message(ticket: &Ticket) -> ToSession {
     })
 }
 
-fn drain(core: &mut Core) -> Vec<Action> {
+pub(super) fn drain(core: &mut Core) -> Vec<Action> {
     std::iter::from_fn(|| core.poll()).collect()
 }
 
-fn attach(core: &mut Core, link: LinkId, dtu: DtuId, ticket: &Ticket) -> Vec<Action> {
+pub(super) fn attach(core: &mut Core, link: LinkId, dtu: DtuId, ticket: &Ticket) -> Vec<Action> {
     core.opened(link, Peer::Dtu(dtu));
     core.message(link, attach_message(ticket), NOW);
     drain(core)
@@ -84,7 +84,7 @@ fn attached(actions: &[Action]) -> Attached {
 }
 
 /// Which link was closed, and the reason that it was told.
-fn closed(actions: &[Action]) -> Option<(LinkId, Option<DetachReason>)> {
+pub(super) fn closed(actions: &[Action]) -> Option<(LinkId, Option<DetachReason>)> {
     actions.iter().find_map(|action| match action {
         Action::Close { link, farewell, .. } => {
             Some((*link, farewell.as_ref().map(|detached| detached.reason)))
