@@ -83,6 +83,9 @@ pub enum Event {
     Reader { trouble: Option<String> },
     /// What the user sees changed.
     View { panel: Option<&'static str>, picture: &'static str },
+    /// The picture at rest was compared with the session's; what differed is
+    /// asked for again. It should never be anything.
+    Compared { frame: u64, blocks_differing: usize },
     /// Nobody uses the DTU and the screen is dark, or somebody does again.
     Dark { dark: bool },
     /// Lines that could not be written.

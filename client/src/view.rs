@@ -7,6 +7,7 @@ use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::service::ServiceStatus;
 use afterglow_wire::sessions::{SessionEntry, SessionOrder};
+use afterglow_wire::truth::Truth;
 
 /// The whole of what the user sees.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,6 +209,8 @@ pub enum ToWindow {
         /// What to do, in this order.
         commands: Vec<Command>,
     },
+    /// Compare the picture with this, and say what differs.
+    Compare(Truth),
     /// Somebody is there who did nothing to the window: a card came or went.
     Used,
     /// Write the screenshot file now.
@@ -234,6 +237,13 @@ pub enum FromWindow {
     FrameShown {
         /// Its number.
         number: u64,
+    },
+    /// The picture was compared.
+    Compared {
+        /// The session's frame, from [`ToWindow::Compare`].
+        frame: u64,
+        /// The blocks that differ, by their places.
+        others: Vec<u16>,
     },
     /// A frame could not be applied.
     BadFrame {

@@ -3,6 +3,7 @@
 //! It runs on the main thread, draws only when something changed, and never
 //! waits for the network, the disk or the card reader.
 
+mod compare;
 mod cursor;
 mod display;
 mod idle;
@@ -91,6 +92,11 @@ pub struct Options {
 #[derive(Debug)]
 enum Wake {
     Network(ToWindow),
+    /// The picture was compared.
+    Compared {
+        frame: u64,
+        others: Vec<u16>,
+    },
     Gpu(GpuTrouble),
 }
 
@@ -131,6 +137,9 @@ impl ApplicationHandler<Wake> for App {
     fn user_event(&mut self, event_loop: &ActiveEventLoop, wake: Wake) {
         match wake {
             Wake::Network(message) => self.network(event_loop, message),
+            Wake::Compared { frame, others } => {
+                self.outbox.send(FromWindow::Compared { frame, others });
+            }
             Wake::Gpu(GpuTrouble::Refused(text)) => {
                 tracing::error!(%text, "the graphics device refused a command");
             }
@@ -262,6 +271,16 @@ impl App {
                     Err(error) => {
                         self.outbox.send(FromWindow::BadFrame { text: error.to_string() });
                     }
+                }
+            }
+            ToWindow::Compare(truth) => {
+                let (frame, proxy) = (truth.frame, self.proxy.clone());
+                let tell = move |others| {
+                    // It fails once the window is closed, and then nobody minds.
+                    let _ = proxy.send_event(Wake::Compared { frame, others });
+                };
+                if let Some(picture) = shown.picture() {
+                    compare::start(picture, truth, tell);
                 }
             }
             ToWindow::Used => {

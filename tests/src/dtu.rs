@@ -308,6 +308,13 @@ impl<'a> Dtu<'a> {
         self.process.check()
     }
 
+    /// Waits until the DTU has compared its picture with the session's at rest;
+    /// gives how many blocks were others.
+    pub fn wait_compared(&self, mark: usize) -> Result<u64> {
+        let compared = self.events.wait_after(mark, "compared", |_| true)?;
+        compared.number("blocks_differing").context("a number of blocks")
+    }
+
     /// Fails if any of these events came after the mark.
     pub fn expect_none(&self, mark: usize, names: &[&str]) -> Result<()> {
         for event in self.events.after(mark)? {

@@ -27,6 +27,7 @@ fn at_rest_the_window_is_the_sessions_framebuffer() -> Result<()> {
     ensure!(session.size()? == (640, 480), "the session has the window's size");
     let window = dtu.wait_equals(&session)?;
     ensure!(!window.is_of_one_color());
+    ensure!(dtu.wait_compared(0)? == 0, "the DTU finds its picture wrong at rest");
     // What the DTU itself says it shows is what is to be seen from outside.
     ensure!(dtu.own_screenshot()? == window.to_rgb(), "the DTU's own screenshot differs");
     site.passed()

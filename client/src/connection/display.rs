@@ -43,6 +43,8 @@ pub(super) struct DisplayLink {
     /// Frames that the window has and did not show yet: its number, ours.
     unshown: VecDeque<(u64, u64)>,
     first_shown: bool,
+    /// The frame after which the window compares its picture.
+    pub(super) comparing: Option<u64>,
     pub(super) suspicion: Suspicion,
     /// False as long as it never said so: a worker of an older version may be
     /// silent while its picture stands still.
@@ -68,6 +70,11 @@ struct Parts {
 impl DisplayLink {
     pub(super) fn is_live(&self) -> bool {
         matches!(self.state, State::Live { .. })
+    }
+
+    /// True if this frame is the last one that came, and the window shows it.
+    pub(super) fn shows_all_through(&self, frame: u64) -> bool {
+        self.next_frame == frame + 1 && self.unshown.is_empty() && self.parts.count == 0
     }
 
     /// The host that the session is on.
@@ -175,6 +182,7 @@ impl Connection {
             next_frame: 1,
             unshown: VecDeque::new(),
             first_shown: false,
+            comparing: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
             says_alive: false,
             suspected: None,
@@ -270,7 +278,7 @@ impl Connection {
             (FromSession::Frame(part), State::Live { .. }) => self.frame_part(part),
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
-            (FromSession::Truth(_), State::Live { .. }) => {}
+            (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }

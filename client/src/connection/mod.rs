@@ -15,6 +15,7 @@
 //! | `insert` | the token: insert, challenge, redirect, attach, remove |
 //! | `refusal` | an insert that leads nowhere, and the ways out of it |
 //! | `display` | the display link: attach, frames, loss |
+//! | `truth` | the picture that rests: compare, ask again for what differs |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
 //! | `panel` | the session panel, notices and questions |
@@ -38,6 +39,7 @@ mod panel;
 mod refusal;
 mod search;
 mod suspicion;
+mod truth;
 mod view;
 
 #[cfg(test)]
@@ -279,6 +281,7 @@ impl Connection {
             }
             FromWindow::Input(event) => self.user_input(event),
             FromWindow::FrameShown { number } => self.frame_shown(number),
+            FromWindow::Compared { frame, others } => self.compared(frame, others),
             FromWindow::BadFrame { text } => {
                 self.display_lost("bad_frame", &text);
             }

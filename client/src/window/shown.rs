@@ -1,7 +1,7 @@
 //! The window's contents: the session's picture and the on-screen display,
 //! drawn when something changed and never else.
 
-use super::cursor;
+use super::{compare, cursor};
 use crate::osd::Osd;
 use crate::render::base::Placement;
 use crate::render::framebuffer::FrameError;
@@ -225,6 +225,16 @@ impl Shown {
         turn
     }
 
+    /// The session's picture as it is now, if there is one.
+    pub fn picture(&self) -> Option<compare::Picture> {
+        let texture = &self.scene.framebuffer.picture()?.texture;
+        let gpu = self.scene.gpu();
+        let mut encoder = gpu.device.create_command_encoder(&Default::default());
+        let readback = Readback::record(gpu, &mut encoder, texture);
+        gpu.queue.submit([encoder.finish()]);
+        Some(compare::Picture::Adapter(readback))
+    }
+
     /// What the window shows, on its way into memory.
     pub fn snapshot(&mut self, now_ms: u64) -> Readback {
         if self.osd_stale {
@@ -293,6 +303,7 @@ pub fn describe(message: &ToWindow) -> &'static str {
         ToWindow::View(_) => "view",
         ToWindow::Attached { .. } => "attached",
         ToWindow::Frame { .. } => "frame",
+        ToWindow::Compare(_) => "compare",
         ToWindow::Used => "used",
         ToWindow::Screenshot => "screenshot",
         ToWindow::Quit => "quit",

@@ -416,7 +416,7 @@ impl World {
                 let life = self.dtus[dtu].life;
                 self.after(SHOW_US, Due::FrameShown { dtu, life, number });
             }
-            ToWindow::Used | ToWindow::Screenshot | ToWindow::Quit => {}
+            ToWindow::Compare(_) | ToWindow::Used | ToWindow::Screenshot | ToWindow::Quit => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod races;
 mod reconnect;
 mod refusal;
 mod silence;
+mod truth;
 
 use super::*;
 use crate::token;

@@ -1,0 +1,76 @@
+//! The window's picture, compared with what the session says that it is. This
+//! takes a thread of its own: nobody waits for it.
+
+use crate::render::readback::{Pixels, Readback, ReadbackError};
+use afterglow_wire::command::Rect;
+use afterglow_wire::framebuffer::PIXEL_BYTES;
+use afterglow_wire::truth::{BlockDigest, Truth, blocks, digest_of_rows};
+
+/// Where the picture is.
+#[derive(Debug)]
+pub enum Picture {
+    /// On the graphics adapter.
+    Adapter(Readback),
+}
+
+impl Picture {
+    fn pixels(self) -> Result<Pixels, ReadbackError> {
+        match self {
+            Picture::Adapter(readback) => readback.wait(),
+        }
+    }
+}
+
+/// Compares, and tells which blocks are others than they should be.
+pub fn start(picture: Picture, truth: Truth, tell: impl FnOnce(Vec<u16>) + Send + 'static) {
+    std::thread::spawn(move || match picture.pixels() {
+        Ok(pixels) => tell(others(&pixels, &truth)),
+        Err(error) => tracing::warn!(%error, "the picture cannot be compared"),
+    });
+}
+
+/// The blocks that differ, by their places.
+fn others(pixels: &Pixels, truth: &Truth) -> Vec<u16> {
+    let size = (u32::from(truth.size.width_px()), u32::from(truth.size.height_px()));
+    let has_size = (pixels.width_px, pixels.height_px) == size;
+    let pairs = blocks(truth.size).zip(truth.blocks.iter()).zip(0..);
+    let differs = |block: &Rect, told: &BlockDigest| !has_size || digest(pixels, block) != *told;
+    pairs.filter(|((block, told), _)| differs(block, told)).map(|(_, place)| place).collect()
+}
+
+fn digest(pixels: &Pixels, block: &Rect) -> BlockDigest {
+    let (left, bytes) = (usize::from(block.x_px) * PIXEL_BYTES, usize::from(block.width_px) * 4);
+    let stride = pixels.width_px as usize * PIXEL_BYTES;
+    let rows: Vec<Vec<u8>> = (0..block.height_px)
+        .map(|row| {
+            let start = usize::from(block.y_px + row) * stride + left;
+            let mut row = pixels.bytes[start..start + bytes].to_vec();
+            // An adapter may keep anything in the byte that means nothing.
+            row.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
+            row
+        })
+        .collect();
+    digest_of_rows(rows.iter().map(Vec::as_slice))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use afterglow_wire::framebuffer::Framebuffer;
+    use afterglow_wire::ids::Size;
+
+    #[test]
+    fn the_block_with_the_wrong_pixel_is_found_whatever_the_fourth_byte_is() {
+        let size = Size::new(600, 300).unwrap();
+        let picture = Framebuffer::new(size);
+        let digests = blocks(size).map(|block| afterglow_wire::truth::digest(&picture, &block));
+        let truth = Truth { frame: 1, size, blocks: digests.collect() };
+        let bytes = [0, 0, 0, 255].repeat(600 * 300);
+        let mut pixels = Pixels { width_px: 600, height_px: 300, bytes };
+        assert!(others(&pixels, &truth).is_empty());
+        pixels.bytes[(299 * 600 + 300) * 4 + 1] = 1;
+        assert_eq!(others(&pixels, &truth), [4]);
+        pixels.width_px = 300;
+        assert_eq!(others(&pixels, &truth), [0, 1, 2, 3, 4, 5]);
+    }
+}
