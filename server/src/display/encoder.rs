@@ -101,7 +101,7 @@ impl Encoder {
             }
         }
         for index in self.dirty.touching(rect) {
-            self.dirty.set(index, true);
+            self.dirty.mark(index, &self.next);
         }
         self.doubtful = true;
     }
@@ -143,8 +143,15 @@ impl Encoder {
         }
         self.dirty = DirtyTiles::new(self.size);
         for index in self.dirty.touching(&Rect::whole(self.size)) {
-            let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
-            self.dirty.set(index, !same);
+            self.compare(index);
+        }
+    }
+
+    /// Finds out whether a tile is dirty.
+    fn compare(&mut self, index: usize) {
+        match equal(&self.shown, &self.next, &self.dirty.rect(index)) {
+            true => self.dirty.clear(index),
+            false => self.dirty.mark(index, &self.next),
         }
     }
 
@@ -168,7 +175,7 @@ impl Encoder {
             }
             if changed {
                 // What changed twice since the last frame may be back.
-                self.dirty.set(index, true);
+                self.dirty.mark(index, &self.next);
             }
         }
     }
@@ -182,8 +189,7 @@ impl Encoder {
                 return;
             }
             for index in self.dirty.touching(&rect) {
-                let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
-                self.dirty.set(index, !same);
+                self.compare(index);
             }
             commands.push(command);
         }
@@ -191,7 +197,7 @@ impl Encoder {
 
     fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
         let mut payload_bytes = 0;
-        for (rect, tile) in self.dirty.merged(&self.next) {
+        for (rect, tile) in self.dirty.merged() {
             match tile {
                 Tile::Uniform(color) => self.fill(rect, color, commands),
                 Tile::Changed => {
@@ -210,7 +216,7 @@ impl Encoder {
 
     fn clean(&mut self, rect: &Rect) {
         for index in self.dirty.touching(rect) {
-            self.dirty.set(index, false);
+            self.dirty.clear(index);
         }
     }
 
@@ -218,7 +224,10 @@ impl Encoder {
         if equal(&self.shown, &self.next, &rect) {
             return;
         }
-        copy_rect(&self.next, &mut self.shown, &rect);
+        for row in 0..rect.height_px {
+            let row = self.shown.row_mut(&rect, row);
+            row.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel.copy_from_slice(&color));
+        }
         commands.push(Command::Fill { rect, color });
     }
 

@@ -77,9 +77,9 @@ pub fn find(shown: &Framebuffer, next: &Framebuffer, dirty: &DirtyTiles) -> Opti
 /// Distinctive runs, from changed tiles all over the picture.
 fn anchors(next: &Framebuffer, dirty: &DirtyTiles) -> Vec<Anchor> {
     let textured: Vec<Rect> = dirty
-        .iter()
+        .textured()
         .map(|index| dirty.rect(index))
-        .filter(|rect| rect.width_px >= ANCHOR_PX && uniform(next, rect).is_none())
+        .filter(|rect| rect.width_px >= ANCHOR_PX)
         .collect();
     if textured.len() < TEXTURED_TILES_MIN {
         return Vec::new();

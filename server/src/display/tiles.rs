@@ -24,7 +24,8 @@ pub enum Tile {
 pub struct DirtyTiles {
     size: Size,
     columns: usize,
-    dirty: Vec<bool>,
+    /// What each tile has, if it is dirty.
+    tiles: Vec<Option<Tile>>,
     count: usize,
 }
 
@@ -33,7 +34,7 @@ impl DirtyTiles {
     pub fn new(size: Size) -> Self {
         let columns = usize::from(size.width_px().div_ceil(TILE_PX));
         let rows = usize::from(size.height_px().div_ceil(TILE_PX));
-        DirtyTiles { size, columns, dirty: vec![false; columns * rows], count: 0 }
+        DirtyTiles { size, columns, tiles: vec![None; columns * rows], count: 0 }
     }
 
     /// How many are dirty.
@@ -41,10 +42,16 @@ impl DirtyTiles {
         self.count
     }
 
-    /// Marks a tile.
-    pub fn set(&mut self, index: usize, dirty: bool) {
-        self.count = self.count - usize::from(self.dirty[index]) + usize::from(dirty);
-        self.dirty[index] = dirty;
+    /// A tile is dirty, and has in it what this picture has. Told when the
+    /// tile has just been written, and is in the nearest cache.
+    pub fn mark(&mut self, index: usize, next: &Framebuffer) {
+        let tile = uniform(next, &self.rect(index)).map_or(Tile::Changed, Tile::Uniform);
+        self.count += usize::from(self.tiles[index].replace(tile).is_none());
+    }
+
+    /// A tile is not dirty.
+    pub fn clear(&mut self, index: usize) {
+        self.count -= usize::from(self.tiles[index].take().is_some());
     }
 
     /// A tile's rectangle; at the right and bottom edge it may be smaller.
@@ -68,7 +75,12 @@ impl DirtyTiles {
 
     /// The dirty tiles.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.dirty.len()).filter(|index| self.dirty[*index])
+        (0..self.tiles.len()).filter(|index| self.tiles[*index].is_some())
+    }
+
+    /// Those of them that have several colours.
+    pub fn textured(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.tiles.len()).filter(|index| self.tiles[*index] == Some(Tile::Changed))
     }
 
     /// The smallest rectangle that covers every dirty tile.
@@ -78,13 +90,13 @@ impl DirtyTiles {
 
     /// Merges dirty tiles of a kind into rectangles: runs along a row, and
     /// equal runs of rows below each other.
-    pub fn merged(&self, next: &Framebuffer) -> Vec<(Rect, Tile)> {
+    pub fn merged(&self) -> Vec<(Rect, Tile)> {
         let mut done: Vec<(Rect, Tile)> = Vec::new();
         // The runs of the row above, which may go on: index into `done`.
         let mut above: Vec<usize> = Vec::new();
-        for row in 0..self.dirty.len() / self.columns {
+        for row in 0..self.tiles.len() / self.columns {
             let mut here = Vec::new();
-            for (rect, tile) in self.runs(row, next) {
+            for (rect, tile) in self.runs(row) {
                 let grown = above.iter().copied().find(|index| {
                     let (upper, kind) = &done[*index];
                     *kind == tile
@@ -104,14 +116,11 @@ impl DirtyTiles {
         done
     }
 
-    fn runs(&self, row: usize, next: &Framebuffer) -> Vec<(Rect, Tile)> {
+    fn runs(&self, row: usize) -> Vec<(Rect, Tile)> {
         let mut runs: Vec<(Rect, Tile)> = Vec::new();
         for index in row * self.columns..(row + 1) * self.columns {
-            if !self.dirty[index] {
-                continue;
-            }
+            let Some(tile) = self.tiles[index] else { continue };
             let rect = self.rect(index);
-            let tile = uniform(next, &rect).map_or(Tile::Changed, Tile::Uniform);
             match runs.last_mut() {
                 Some((run, kind)) if *kind == tile && run.right_px() == u32::from(rect.x_px) => {
                     run.width_px += rect.width_px;
@@ -185,17 +194,20 @@ mod tests {
     fn tiles_of_one_kind_merge() {
         let size = Size::new(100, 100).unwrap();
         let mut tiles = DirtyTiles::new(size);
-        for index in tiles.touching(&Rect::whole(size)) {
-            tiles.set(index, true);
-        }
-        assert_eq!(tiles.count(), 16);
         let black = Framebuffer::new(size);
-        assert_eq!(tiles.merged(&black), vec![(Rect::whole(size), Tile::Uniform([0; 4]))]);
-        let dot = picture(size, &[(99, 99)]);
-        let merged = tiles.merged(&dot);
+        for index in tiles.touching(&Rect::whole(size)) {
+            tiles.mark(index, &black);
+        }
+        assert_eq!((tiles.count(), tiles.textured().count()), (16, 0));
+        assert_eq!(tiles.merged(), vec![(Rect::whole(size), Tile::Uniform([0; 4]))]);
+        tiles.mark(15, &picture(size, &[(99, 99)]));
+        assert_eq!(tiles.textured().collect::<Vec<_>>(), [15]);
+        let merged = tiles.merged();
         let area: u32 = merged.iter().map(|(rect, _)| rect.pixels()).sum();
         assert_eq!(area, 100 * 100);
         assert!(merged.contains(&(Rect::new(96, 96, 4, 4), Tile::Changed)));
+        (0..16).for_each(|index| tiles.clear(index));
+        assert_eq!((tiles.count(), tiles.merged()), (0, vec![]));
     }
 
     #[test]
