@@ -111,8 +111,7 @@ impl Encoder {
     /// Does to our pictures what SIZE does to the DTU's.
     fn follow_size(&mut self) {
         for picture in [&mut self.shown, &mut self.next] {
-            // SIZE is a command that every picture can follow.
-            let _ = picture.apply(&Command::Size(self.size));
+            picture.resize(self.size);
         }
         self.dirty = DirtyTiles::new(self.size);
         for index in self.dirty.touching(&Rect::whole(self.size)) {
@@ -150,10 +149,8 @@ impl Encoder {
         for _ in 0..COPIES_MAX {
             let found = motion::find(&self.shown, &self.next, &self.dirty);
             let Some(command) = found else { return };
-            let Command::Copy { rect, .. } = command else { return };
-            if self.shown.apply(&command).is_err() {
-                return;
-            }
+            let Command::Copy { rect, from_x_px, from_y_px } = command else { return };
+            self.shown.copy(&rect, from_x_px, from_y_px);
             for index in self.dirty.touching(&rect) {
                 let same = equal(&self.shown, &self.next, &self.dirty.rect(index));
                 self.dirty.set(index, !same);
