@@ -1,12 +1,16 @@
-//! The display commands (the Sun Ray's, DESIGN: SET, FILL, COPY, CURSOR, SIZE).
+//! The display commands: the Sun Ray's SET, BITMAP, FILL, COPY and CSCS, and
+//! CURSOR and SIZE.
 //!
 //! A pixel is four bytes: blue, green, red, and one that is not used and that
 //! is 0 in every payload. What a command does to a picture is defined by
 //! [`crate::framebuffer`].
 
 use crate::codec::{DecodeError, Reader, Wire, put_bytes};
+use crate::coding::planes::Planes;
 use crate::ids::Size;
-use crate::limits::{CURSOR_PX_MAX, SET_BYTES_MAX, SET_PIXELS_MAX};
+use crate::limits::{
+    BITMAP_BYTES_MAX, CSCS_BYTES_MAX, CURSOR_PX_MAX, SET_BYTES_MAX, SET_PIXELS_MAX,
+};
 use bytes::{Bytes, BytesMut};
 
 wire_struct! {
@@ -87,13 +91,22 @@ impl Rect {
     }
 }
 
-/// How the pixels of a SET are packed.
+/// How a payload is packed; [`crate::coding`] says it to the byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
-    /// Row by row, four bytes a pixel.
+    /// As it is.
     Raw,
     /// The raw form as one zstd frame (RFC 8878).
     Zstd,
+    /// The raw form in the attachment's zstd stream.
+    Stream,
+    /// Indices into at most 256 colours, in the attachment's zstd stream. Of a
+    /// SET only.
+    Palette,
+    /// What is left of three bytes a pixel, or of samples, once they are
+    /// predicted from their neighbours, in the attachment's zstd stream. Of a
+    /// SET or a CSCS.
+    Predicted,
     /// A coding of a newer version: the frame cannot be shown.
     Unknown(u8),
 }
@@ -103,6 +116,9 @@ impl Wire for Coding {
         match self {
             Coding::Raw => 0,
             Coding::Zstd => 1,
+            Coding::Stream => 2,
+            Coding::Palette => 3,
+            Coding::Predicted => 4,
             Coding::Unknown(code) => *code,
         }
         .put(out);
@@ -111,6 +127,9 @@ impl Wire for Coding {
         Ok(match u8::get(from)? {
             0 => Coding::Raw,
             1 => Coding::Zstd,
+            2 => Coding::Stream,
+            3 => Coding::Palette,
+            4 => Coding::Predicted,
             code => Coding::Unknown(code),
         })
     }
@@ -184,6 +203,30 @@ pub enum Command {
         /// Where from: the top edge.
         from_y_px: u16,
     },
+    /// One bit a pixel, in two colours or in one.
+    Bitmap {
+        /// Where.
+        rect: Rect,
+        /// Where a bit is 1: blue, green, red, 0.
+        foreground: [u8; 4],
+        /// Where a bit is 0; if there is none, what was there stays.
+        background: Option<[u8; 4]>,
+        /// How the bits are packed.
+        coding: Coding,
+        /// The packed bits.
+        payload: Bytes,
+    },
+    /// Luma and chroma, turned into colours and scaled to the rectangle.
+    Cscs {
+        /// Where.
+        rect: Rect,
+        /// The size and kind of what is drawn there.
+        planes: Planes,
+        /// How the samples are packed.
+        coding: Coding,
+        /// The packed samples.
+        payload: Bytes,
+    },
     /// A new pointer shape.
     Cursor(CursorShape),
     /// The framebuffer's new size. What was inside both stays; new pixels are
@@ -193,11 +236,29 @@ pub enum Command {
     Unknown(u8),
 }
 
+impl Command {
+    /// How many bytes its payload has; 0 if it has none.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Command::Set { payload, .. }
+            | Command::Bitmap { payload, .. }
+            | Command::Cscs { payload, .. } => payload.len(),
+            Command::Cursor(shape) => shape.pixels.len(),
+            Command::Fill { .. }
+            | Command::Copy { .. }
+            | Command::Size(_)
+            | Command::Unknown(_) => 0,
+        }
+    }
+}
+
 const SET: u8 = 1;
 const FILL: u8 = 2;
 const COPY: u8 = 3;
 const CURSOR: u8 = 4;
 const SIZE: u8 = 5;
+const BITMAP: u8 = 6;
+const CSCS: u8 = 7;
 
 impl Wire for Command {
     fn put(&self, out: &mut BytesMut) {
@@ -219,6 +280,21 @@ impl Wire for Command {
                 from_x_px.put(out);
                 from_y_px.put(out);
             }
+            Command::Bitmap { rect, foreground, background, coding, payload } => {
+                BITMAP.put(out);
+                rect.put(out);
+                foreground.put(out);
+                background.put(out);
+                coding.put(out);
+                put_bytes(out, payload);
+            }
+            Command::Cscs { rect, planes, coding, payload } => {
+                CSCS.put(out);
+                rect.put(out);
+                planes.put(out);
+                coding.put(out);
+                put_bytes(out, payload);
+            }
             Command::Cursor(shape) => {
                 CURSOR.put(out);
                 shape.put(out);
@@ -234,10 +310,7 @@ impl Wire for Command {
     fn get(from: &mut Reader) -> Result<Self, DecodeError> {
         match u8::get(from)? {
             SET => {
-                let rect = get_rect(from)?;
-                if rect.pixels() > SET_PIXELS_MAX {
-                    return Err(DecodeError::Invalid("SET's size"));
-                }
+                let rect = get_literal_rect(from, "SET's size")?;
                 let coding = Coding::get(from)?;
                 let payload = from.take_bytes("SET", SET_BYTES_MAX)?;
                 Ok(Command::Set { rect, coding, payload })
@@ -247,6 +320,19 @@ impl Wire for Command {
                 rect: get_rect(from)?,
                 from_x_px: u16::get(from)?,
                 from_y_px: u16::get(from)?,
+            }),
+            BITMAP => Ok(Command::Bitmap {
+                rect: get_literal_rect(from, "BITMAP's size")?,
+                foreground: <[u8; 4]>::get(from)?,
+                background: Option::get(from)?,
+                coding: Coding::get(from)?,
+                payload: from.take_bytes("BITMAP", BITMAP_BYTES_MAX)?,
+            }),
+            CSCS => Ok(Command::Cscs {
+                rect: get_rect(from)?,
+                planes: Planes::get(from)?,
+                coding: Coding::get(from)?,
+                payload: from.take_bytes("CSCS", CSCS_BYTES_MAX)?,
             }),
             CURSOR => Ok(Command::Cursor(CursorShape::get(from)?)),
             SIZE => Ok(Command::Size(Size::get(from)?)),
@@ -263,4 +349,10 @@ impl Wire for Command {
 fn get_rect(from: &mut Reader) -> Result<Rect, DecodeError> {
     let rect = Rect::get(from)?;
     if rect.is_empty() { Err(DecodeError::Invalid("rectangle")) } else { Ok(rect) }
+}
+
+/// A rectangle of no more pixels than a payload may bring.
+fn get_literal_rect(from: &mut Reader, what: &'static str) -> Result<Rect, DecodeError> {
+    let rect = get_rect(from)?;
+    if rect.pixels() > SET_PIXELS_MAX { Err(DecodeError::Invalid(what)) } else { Ok(rect) }
 }

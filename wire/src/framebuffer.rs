@@ -1,9 +1,10 @@
 //! What the display commands mean: the reference that every renderer equals
 //! byte for byte, and that the encoder uses to know what a DTU shows.
 
-use crate::command::{Coding, Command, Rect};
+use crate::coding::planes::{Planes, nearest};
+use crate::coding::{Unpacker, bitmap_row_bytes};
+use crate::command::{Command, Rect};
 use crate::ids::Size;
-use crate::limits::SET_PIXELS_MAX;
 
 /// Why a command cannot be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,8 +13,8 @@ pub enum CommandError {
     #[error("a {0} reaches outside the framebuffer")]
     Outside(&'static str),
     /// A payload does not unpack to its rectangle's pixels.
-    #[error("a SET's payload does not unpack to its pixels")]
-    Payload,
+    #[error("a {0}'s payload does not unpack to its pixels")]
+    Payload(&'static str),
     /// A command or a coding of a newer version.
     #[error("a {what} of kind {kind} is not known to this version")]
     Unknown {
@@ -79,28 +80,37 @@ impl Framebuffer {
     }
 
     /// Applies one command, or leaves the picture as it was. CURSOR changes
-    /// no pixel.
-    pub fn apply(&mut self, command: &Command) -> Result<(), CommandError> {
+    /// no pixel. The unpacker is the attachment's, and sees every command of
+    /// it exactly once, in their order.
+    pub fn apply(
+        &mut self,
+        command: &Command,
+        unpacker: &mut Unpacker,
+    ) -> Result<(), CommandError> {
         match command {
             Command::Set { rect, coding, payload } => {
                 self.check("SET", rect)?;
-                let pixels = unpack(rect, *coding, payload)?;
-                self.set(rect, &pixels);
+                self.set(rect, &unpacker.set(rect, *coding, payload)?);
+            }
+            Command::Bitmap { rect, foreground, background, coding, payload } => {
+                self.check("BITMAP", rect)?;
+                let bits = unpacker.bitmap(rect, *coding, payload)?;
+                self.bitmap(rect, &bits, *foreground, *background);
             }
             Command::Fill { rect, color } => {
                 self.check("FILL", rect)?;
-                for row in 0..rect.height_px {
-                    let range = self.row_range(rect, row);
-                    for pixel in self.pixels[range].chunks_exact_mut(PIXEL_BYTES) {
-                        pixel.copy_from_slice(color);
-                    }
-                }
+                self.fill(rect, *color);
             }
             Command::Copy { rect, from_x_px, from_y_px } => {
                 self.check("COPY", rect)?;
                 let source = Rect { x_px: *from_x_px, y_px: *from_y_px, ..*rect };
                 self.check("COPY's source", &source)?;
-                self.copy(rect, &source);
+                self.copy(rect, *from_x_px, *from_y_px);
+            }
+            Command::Cscs { rect, planes, coding, payload } => {
+                self.check("CSCS", rect)?;
+                let samples = unpacker.planes(planes, *coding, payload)?;
+                self.cscs(rect, planes, &samples);
             }
             Command::Cursor(_) => {}
             Command::Size(size) => self.resize(*size),
@@ -121,15 +131,60 @@ impl Framebuffer {
         }
     }
 
-    fn check(&self, what: &'static str, rect: &Rect) -> Result<(), CommandError> {
-        if rect.fits(self.size) { Ok(()) } else { Err(CommandError::Outside(what)) }
+    /// Gives every pixel of a rectangle that fits one colour.
+    pub fn fill(&mut self, rect: &Rect, color: [u8; 4]) {
+        for row in 0..rect.height_px {
+            let range = self.row_range(rect, row);
+            for pixel in self.pixels[range].chunks_exact_mut(PIXEL_BYTES) {
+                pixel.copy_from_slice(&color);
+            }
+        }
     }
 
-    fn copy(&mut self, to: &Rect, from: &Rect) {
+    /// Draws the bits of a rectangle that fits, rows of [`bitmap_row_bytes`]:
+    /// 1 in the foreground, 0 in the background or not at all.
+    pub fn bitmap(
+        &mut self,
+        rect: &Rect,
+        bits: &[u8],
+        foreground: [u8; 4],
+        background: Option<[u8; 4]>,
+    ) {
+        let rows = bits.chunks_exact(bitmap_row_bytes(rect.width_px));
+        for (row, bits) in (0..rect.height_px).zip(rows) {
+            let range = self.row_range(rect, row);
+            for (x, pixel) in self.pixels[range].chunks_exact_mut(PIXEL_BYTES).enumerate() {
+                let bit = bits[x / 8] & (0x80 >> (x % 8)) != 0;
+                if let Some(color) = if bit { Some(foreground) } else { background } {
+                    pixel.copy_from_slice(&color);
+                }
+            }
+        }
+    }
+
+    /// Draws samples into a rectangle that fits. Each pixel has the colour of
+    /// the sample that its centre lies in once the planes are stretched to the
+    /// rectangle ([`nearest`], [`Planes::pixel`]).
+    pub fn cscs(&mut self, rect: &Rect, planes: &Planes, samples: &[u8]) {
+        for row in 0..rect.height_px {
+            let y = nearest(row, rect.height_px, planes.height_px);
+            let range = self.row_range(rect, row);
+            let pixels = self.pixels[range].chunks_exact_mut(PIXEL_BYTES);
+            for (column, pixel) in (0..rect.width_px).zip(pixels) {
+                let x = nearest(column, rect.width_px, planes.width_px);
+                pixel.copy_from_slice(&planes.pixel(samples, x, y));
+            }
+        }
+    }
+
+    /// Copies what is elsewhere, as it was before, into a rectangle. Both
+    /// have to fit, and may overlap.
+    pub fn copy(&mut self, to: &Rect, from_x_px: u16, from_y_px: u16) {
+        let from = Rect { x_px: from_x_px, y_px: from_y_px, ..*to };
         // Rows are moved in the order that never overwrites one that is still
         // to be read; within a row `copy_within` allows overlap.
         let mut move_row = |row: u16| {
-            let source = self.row_range(from, row);
+            let source = self.row_range(&from, row);
             let target = self.row_range(to, row).start;
             self.pixels.copy_within(source, target);
         };
@@ -140,7 +195,9 @@ impl Framebuffer {
         }
     }
 
-    fn resize(&mut self, size: Size) {
+    /// Gives the picture another size: what is inside both stays, new pixels
+    /// are black.
+    pub fn resize(&mut self, size: Size) {
         let mut resized = Framebuffer::new(size);
         let kept = Rect::new(
             0,
@@ -154,25 +211,8 @@ impl Framebuffer {
         }
         *self = resized;
     }
-}
 
-/// The raw pixels of a SET: exactly `rect.pixels()` of them. The memory is
-/// bounded by the rectangle, whatever the payload says.
-pub fn unpack(
-    rect: &Rect,
-    coding: Coding,
-    payload: &bytes::Bytes,
-) -> Result<bytes::Bytes, CommandError> {
-    if rect.pixels() > SET_PIXELS_MAX {
-        return Err(CommandError::Payload);
+    fn check(&self, what: &'static str, rect: &Rect) -> Result<(), CommandError> {
+        if rect.fits(self.size) { Ok(()) } else { Err(CommandError::Outside(what)) }
     }
-    let len = rect.pixels() as usize * PIXEL_BYTES;
-    let pixels = match coding {
-        Coding::Raw => payload.clone(),
-        Coding::Zstd => {
-            zstd::bulk::decompress(payload, len).map_err(|_| CommandError::Payload)?.into()
-        }
-        Coding::Unknown(kind) => return Err(CommandError::Unknown { what: "coding", kind }),
-    };
-    if pixels.len() == len { Ok(pixels) } else { Err(CommandError::Payload) }
 }

@@ -7,7 +7,8 @@
 //! | [`ids`] | tokens, sessions, epochs, servers, DTUs, groups |
 //! | [`control`] | messages between a DTU and `afterglow-server` |
 //! | [`display`] | messages between a DTU and `afterglow-session` |
-//! | [`command`] | the display commands: SET, FILL, COPY, CURSOR, SIZE |
+//! | [`command`] | the display commands: SET, BITMAP, FILL, COPY, CSCS, CURSOR, SIZE |
+//! | [`coding`] | how their payloads are packed |
 //! | [`framebuffer`] | what the display commands mean, pixel by pixel |
 //! | [`truth`] | whether the DTU's picture is the session's |
 //! | [`input`] | keys, pointer, wheel |
@@ -22,6 +23,7 @@
 
 #[macro_use]
 pub mod codec;
+pub mod coding;
 pub mod command;
 pub mod control;
 pub mod display;

@@ -29,8 +29,17 @@ pub const FRAME_BYTES_MAX: usize = 128 * 1024 * 1024;
 pub const COMMANDS_MAX: usize = 8192;
 /// The most payload bytes of one SET.
 pub const SET_BYTES_MAX: usize = 1024 * 1024;
-/// The most pixels of one SET, which also bounds what its payload unpacks to.
+/// The most pixels of one SET or BITMAP, which also bounds what its payload
+/// unpacks to.
 pub const SET_PIXELS_MAX: u32 = 256 * 1024;
+/// The most payload bytes of one BITMAP.
+pub const BITMAP_BYTES_MAX: usize = 128 * 1024;
+/// The most bytes that one CSCS's payload unpacks to: a megapixel, if four
+/// pixels share their chroma.
+pub const CSCS_PLANES_BYTES_MAX: usize = 1536 * 1024;
+/// The most payload bytes of one CSCS: what it unpacks to, and what packing
+/// adds where nothing can be saved.
+pub const CSCS_BYTES_MAX: usize = CSCS_PLANES_BYTES_MAX + 64 * 1024;
 /// The widest and the highest framebuffer, in pixels.
 pub const SIZE_PX_MAX: u16 = 8192;
 /// The narrowest and the lowest framebuffer, in pixels.

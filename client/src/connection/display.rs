@@ -97,7 +97,7 @@ impl DisplayLink {
             return Err("a frame's number is out of order");
         }
         self.parts.count += 1;
-        self.parts.bytes += part.commands.iter().map(payload_bytes).sum::<usize>();
+        self.parts.bytes += part.commands.iter().map(Command::payload_bytes).sum::<usize>();
         if self.parts.count > FRAME_PARTS_MAX || self.parts.bytes > FRAME_BYTES_MAX {
             return Err("a frame is larger than any may be");
         }
@@ -113,14 +113,6 @@ impl DisplayLink {
         }
         self.next_frame += 1;
         Ok(Some(std::mem::take(&mut self.parts).commands))
-    }
-}
-
-fn payload_bytes(command: &Command) -> usize {
-    match command {
-        Command::Set { payload, .. } => payload.len(),
-        Command::Cursor(shape) => shape.pixels.len(),
-        Command::Fill { .. } | Command::Copy { .. } | Command::Size(_) | Command::Unknown(_) => 0,
     }
 }
 

@@ -1,13 +1,16 @@
 //! The session's picture on the GPU, as display commands change it.
 //!
 //! A frame's commands are recorded in their order into one encoder, so that
-//! they are carried out with one submit. Neighbouring SETs share one upload
-//! and neighbouring FILLs one pass.
+//! they are carried out with one submit. Neighbouring SETs share one upload,
+//! neighbours of another kind one pass.
 
 use super::fill::{FillPipeline, Fills};
 use super::gpu::Gpu;
+use super::payloads::{PayloadPipeline, Payloads};
+use super::{bitmap, cscs};
+use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Command, Rect};
-use afterglow_wire::framebuffer::{CommandError, PIXEL_BYTES, unpack};
+use afterglow_wire::framebuffer::{CommandError, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
 use bytes::Bytes;
 
@@ -41,7 +44,11 @@ pub enum FrameError {
 pub struct Framebuffer {
     gpu: Gpu,
     fill: FillPipeline,
+    bitmap: PayloadPipeline,
+    cscs: PayloadPipeline,
     picture: Option<Picture>,
+    /// Unpacks the payloads since the picture began.
+    unpacker: Unpacker,
 }
 
 /// The framebuffer's texture.
@@ -60,15 +67,33 @@ pub struct Picture {
 /// What of a frame is recorded, and what is still gathered.
 struct Recording {
     encoder: wgpu::CommandEncoder,
+    /// The kind of command that is gathered; there is nothing of the others.
+    gathered: Kind,
     sets: Vec<(Rect, Bytes)>,
     fills: Fills,
+    payloads: Payloads,
     staged_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Set,
+    Fill,
+    Bitmap,
+    Cscs,
 }
 
 impl Framebuffer {
     /// No picture yet.
     pub fn new(gpu: &Gpu) -> Self {
-        Framebuffer { gpu: gpu.clone(), fill: FillPipeline::new(&gpu.device), picture: None }
+        Framebuffer {
+            gpu: gpu.clone(),
+            fill: FillPipeline::new(&gpu.device),
+            bitmap: bitmap::pipeline(&gpu.device),
+            cscs: cscs::pipeline(&gpu.device),
+            picture: None,
+            unpacker: Unpacker::new(),
+        }
     }
 
     /// The picture, if there is one.
@@ -76,8 +101,10 @@ impl Framebuffer {
         self.picture.as_ref()
     }
 
-    /// Forgets the picture: nothing of it is kept.
+    /// Forgets the picture: nothing of it is kept. The next frame is the first
+    /// of an attachment.
     pub fn clear(&mut self) {
+        self.unpacker = Unpacker::new();
         if let Some(picture) = self.picture.take() {
             picture.texture.destroy();
             if let Some(scratch) = picture.scratch {
@@ -95,8 +122,10 @@ impl Framebuffer {
     ) -> (wgpu::CommandEncoder, Result<(), FrameError>) {
         let mut recording = Recording {
             encoder: encoder(&self.gpu.device),
+            gathered: Kind::Set,
             sets: Vec::new(),
             fills: Fills::default(),
+            payloads: Payloads::default(),
             staged_bytes: 0,
         };
         let result = commands
@@ -111,15 +140,27 @@ impl Framebuffer {
         match command {
             Command::Set { rect, coding, payload } => {
                 self.check("SET", rect)?;
-                let pixels = unpack(rect, *coding, payload)?;
-                self.flush_fills(frame);
+                let pixels = self.unpacker.set(rect, *coding, payload)?;
+                self.gather(frame, Kind::Set)?;
                 frame.staged_bytes += padded_row_bytes(rect) * usize::from(rect.height_px);
                 frame.sets.push((*rect, pixels));
             }
+            Command::Bitmap { rect, foreground, background, coding, payload } => {
+                let size = self.check("BITMAP", rect)?;
+                let bits = self.unpacker.bitmap(rect, *coding, payload)?;
+                self.gather_payload(frame, Kind::Bitmap, &bits)?;
+                bitmap::push(&mut frame.payloads, rect, &bits, *foreground, *background, size);
+            }
             Command::Fill { rect, color } => {
                 let size = self.check("FILL", rect)?;
-                self.flush_sets(frame)?;
+                self.gather(frame, Kind::Fill)?;
                 frame.fills.push(rect, *color, size);
+            }
+            Command::Cscs { rect, planes, coding, payload } => {
+                let size = self.check("CSCS", rect)?;
+                let samples = self.unpacker.planes(planes, *coding, payload)?;
+                self.gather_payload(frame, Kind::Cscs, &samples)?;
+                cscs::push(&mut frame.payloads, rect, planes, &samples, size);
             }
             Command::Copy { rect, from_x_px, from_y_px } => {
                 self.check("COPY", rect)?;
@@ -153,15 +194,40 @@ impl Framebuffer {
         }
     }
 
-    fn flush(&self, frame: &mut Recording) -> Result<(), FrameError> {
-        self.flush_fills(frame);
-        self.flush_sets(frame)
+    /// Records what of another kind is gathered.
+    fn gather(&self, frame: &mut Recording, kind: Kind) -> Result<(), FrameError> {
+        if frame.gathered != kind {
+            self.flush(frame)?;
+            frame.gathered = kind;
+        }
+        Ok(())
     }
 
-    fn flush_fills(&self, frame: &mut Recording) {
-        if let Some(picture) = &self.picture {
-            self.fill.draw(&self.gpu.device, &mut frame.encoder, &picture.view, &mut frame.fills);
+    /// Likewise, and what leaves no room for this payload.
+    fn gather_payload(
+        &self,
+        frame: &mut Recording,
+        kind: Kind,
+        payload: &[u8],
+    ) -> Result<(), FrameError> {
+        self.gather(frame, kind)?;
+        if !frame.payloads.has_room(payload.len()) {
+            self.flush(frame)?;
         }
+        frame.staged_bytes += payload.len();
+        Ok(())
+    }
+
+    fn flush(&self, frame: &mut Recording) -> Result<(), FrameError> {
+        let Some(picture) = &self.picture else { return Ok(()) };
+        let Recording { encoder, fills, payloads, .. } = frame;
+        match frame.gathered {
+            Kind::Set => return self.flush_sets(frame),
+            Kind::Fill => self.fill.draw(&self.gpu.device, encoder, &picture.view, fills),
+            Kind::Bitmap => self.bitmap.draw(&self.gpu, encoder, &picture.view, payloads)?,
+            Kind::Cscs => self.cscs.draw(&self.gpu, encoder, &picture.view, payloads)?,
+        }
+        Ok(())
     }
 
     /// Uploads the gathered SETs. It goes through a buffer of their own and

@@ -5,6 +5,9 @@
 //! | [`gpu`] | the adapter and its device |
 //! | [`framebuffer`] | the session's picture, as display commands change it |
 //! | [`fill`] | FILL |
+//! | [`bitmap`] | BITMAP |
+//! | [`cscs`] | CSCS |
+//! | [`payloads`] | what BITMAP and CSCS bring for their shaders |
 //! | [`base`] | the picture or the background, beneath the on-screen display |
 //! | [`overlay`] | the on-screen display's triangles |
 //! | [`scene`] | both together, on a window or on nothing but memory |
@@ -16,10 +19,13 @@
 //! not sRGB, integer arithmetic, no samplers.
 
 pub mod base;
+pub mod bitmap;
+pub mod cscs;
 pub mod fill;
 pub mod framebuffer;
 pub mod gpu;
 pub mod overlay;
+pub mod payloads;
 pub mod readback;
 pub mod scene;
 pub mod surface;
@@ -29,8 +35,10 @@ pub mod surface;
 pub const FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Bgra8Unorm;
 
 /// The WGSL sources, by name, for a test that validates each of them.
-pub const SHADERS: [(&str, &str); 3] = [
+pub const SHADERS: [(&str, &str); 5] = [
     ("fill", include_str!("../../../shaders/fill.wgsl")),
+    ("bitmap", include_str!("../../../shaders/bitmap.wgsl")),
+    ("cscs", include_str!("../../../shaders/cscs.wgsl")),
     ("blit", include_str!("../../../shaders/blit.wgsl")),
     ("background", include_str!("../../../shaders/background.wgsl")),
 ];

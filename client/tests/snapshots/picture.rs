@@ -3,6 +3,7 @@
 use afterglow_client::render::framebuffer::{FrameError, Framebuffer};
 use afterglow_client::render::gpu::Gpu;
 use afterglow_client::render::readback::{Pixels, Readback};
+use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Coding, Command, Rect};
 use afterglow_wire::framebuffer::Framebuffer as Reference;
 use afterglow_wire::ids::Size;
@@ -69,11 +70,12 @@ pub fn on_cpu(frames: &[Vec<Command>]) -> (Reference, Result<(), FrameError>) {
         panic!("a picture begins with a SIZE");
     };
     let mut reference = Reference::new(*first);
+    let mut unpacker = Unpacker::new();
     let mut result = Ok(());
     for commands in frames {
         result = commands
             .iter()
-            .try_for_each(|command| reference.apply(command))
+            .try_for_each(|command| reference.apply(command, &mut unpacker))
             .map_err(FrameError::from);
     }
     (reference, result)

@@ -1,20 +1,16 @@
 //! Pictures in, display commands out; knows what the DTU has.
 
 use super::motion;
-use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal, uniform};
-use afterglow_wire::command::{Coding, Command, Rect};
+use super::packing::Packer;
+use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal};
+use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, SET_PIXELS_MAX};
-use bytes::Bytes;
-use zstd::bulk::Compressor;
 
 /// What one frame's payloads may come to. What is left waits for the next
 /// frame, so no picture is too large.
 const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
-/// The fastest level: five times the time of a plain comparison, and a small
-/// part of what the saved bytes would take.
-const ZSTD_LEVEL: i32 = 1;
 
 /// How many things that moved at once are looked for.
 const COPIES_MAX: usize = 2;
@@ -42,8 +38,7 @@ pub struct Encoder {
     doubtful: bool,
     /// What the next picture has; the DTU hears of it with that picture.
     size: Size,
-    compressor: Option<Compressor<'static>>,
-    packed: Vec<u8>,
+    packer: Packer,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -62,8 +57,7 @@ impl Encoder {
             fresh: true,
             doubtful: false,
             size,
-            compressor: Compressor::new(ZSTD_LEVEL).ok(),
-            packed: Vec::new(),
+            packer: Packer::new(),
         }
     }
 
@@ -138,8 +132,7 @@ impl Encoder {
     /// Does to our pictures what SIZE does to the DTU's.
     fn follow_size(&mut self) {
         for picture in [&mut self.shown, &mut self.next] {
-            // SIZE is a command that every picture can follow.
-            let _ = picture.apply(&Command::Size(self.size));
+            picture.resize(self.size);
         }
         self.dirty = DirtyTiles::new(self.size);
         for index in self.dirty.touching(&Rect::whole(self.size)) {
@@ -184,10 +177,8 @@ impl Encoder {
         for _ in 0..COPIES_MAX {
             let found = motion::find(&self.shown, &self.next, &self.dirty);
             let Some(command) = found else { return };
-            let Command::Copy { rect, .. } = command else { return };
-            if self.shown.apply(&command).is_err() {
-                return;
-            }
+            let Command::Copy { rect, from_x_px, from_y_px } = command else { return };
+            self.shown.copy(&rect, from_x_px, from_y_px);
             for index in self.dirty.touching(&rect) {
                 self.compare(index);
             }
@@ -234,22 +225,10 @@ impl Encoder {
     /// Sends a rectangle's pixels, and gives how many bytes they came to.
     fn set(&mut self, rect: &Rect, commands: &mut Vec<Command>) -> usize {
         let Some(rect) = changed_bounds(&self.shown, &self.next, rect) else { return 0 };
-        if let Some(color) = uniform(&self.next, &rect) {
-            self.fill(rect, color, commands);
-            return 0;
-        }
         copy_rect(&self.next, &mut self.shown, &rect);
-        self.packed.clear();
-        for row in 0..rect.height_px {
-            self.packed.extend_from_slice(self.next.row(&rect, row));
-        }
-        let zstd = self.compressor.as_mut().and_then(|zstd| zstd.compress(&self.packed).ok());
-        let (coding, payload) = match zstd {
-            Some(zstd) if zstd.len() < self.packed.len() => (Coding::Zstd, Bytes::from(zstd)),
-            _ => (Coding::Raw, Bytes::copy_from_slice(&self.packed)),
-        };
-        let bytes = payload.len();
-        commands.push(Command::Set { rect, coding, payload });
+        let command = self.packer.pack(&self.next, &rect);
+        let bytes = command.payload_bytes();
+        commands.push(command);
         bytes
     }
 }

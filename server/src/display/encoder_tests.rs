@@ -1,6 +1,7 @@
 //! Whatever happens on the screen, the commands give exactly its picture.
 
 use super::*;
+use afterglow_wire::coding::Unpacker;
 use proptest::prelude::*;
 
 /// A screen, its encoder, and a DTU that follows the commands.
@@ -8,6 +9,7 @@ struct Pair {
     screen: Framebuffer,
     encoder: Encoder,
     dtu: Framebuffer,
+    unpacker: Unpacker,
     commands: Vec<Command>,
 }
 
@@ -17,7 +19,8 @@ impl Pair {
         let mut dtu = Framebuffer::new(Size::new(50, 60).unwrap());
         dtu.pixels_mut().fill(77);
         let (screen, encoder) = (Framebuffer::new(size), Encoder::new(size));
-        let mut pair = Pair { screen, encoder, dtu, commands: Vec::new() };
+        let mut pair =
+            Pair { screen, encoder, dtu, unpacker: Unpacker::new(), commands: Vec::new() };
         pair.send(&[Rect::whole(size)]);
         pair
     }
@@ -30,7 +33,7 @@ impl Pair {
             captured.iter().map(|(rect, pixels)| Patch { rect: *rect, pixels }).collect();
         self.commands = self.encoder.encode(&patches);
         for command in &self.commands {
-            self.dtu.apply(command).unwrap();
+            self.dtu.apply(command, &mut self.unpacker).unwrap();
         }
         assert!(self.dtu == self.screen, "the DTU's picture is another: {:?}", self.kinds());
         assert!(!self.encoder.is_behind());
@@ -49,6 +52,8 @@ impl Pair {
     fn kinds(&self) -> Vec<&'static str> {
         let kind = |command: &Command| match command {
             Command::Set { .. } => "SET",
+            Command::Bitmap { .. } => "BITMAP",
+            Command::Cscs { .. } => "CSCS",
             Command::Fill { .. } => "FILL",
             Command::Copy { .. } => "COPY",
             Command::Cursor(_) => "CURSOR",
@@ -59,11 +64,7 @@ impl Pair {
     }
 
     fn payload_bytes(&self) -> usize {
-        let payload = |command: &Command| match command {
-            Command::Set { payload, .. } => payload.len(),
-            _ => 0,
-        };
-        self.commands.iter().map(payload).sum()
+        self.commands.iter().map(Command::payload_bytes).sum()
     }
 
     fn whole(&self) -> Rect {
@@ -107,15 +108,15 @@ fn a_small_change_is_a_small_set() {
     pair.screen.set(&glyph, &text(&glyph, 5));
     let whole = pair.whole();
     pair.send(&[whole]);
-    assert_eq!(pair.kinds(), ["SET"]);
-    assert!(pair.payload_bytes() < 6 * 13 * 4);
+    assert_eq!(pair.kinds(), ["BITMAP"]);
+    assert!(pair.payload_bytes() <= 13);
 }
 
 #[test]
 fn one_colour_is_one_fill() {
     let mut pair = Pair::new(Size::new(1280, 720).unwrap());
     let whole = pair.whole();
-    pair.screen.apply(&Command::Fill { rect: whole, color: [10, 20, 30, 0] }).unwrap();
+    pair.screen.fill(&whole, [10, 20, 30, 0]);
     pair.send(&[whole]);
     assert_eq!(pair.commands, [Command::Fill { rect: whole, color: [10, 20, 30, 0] }]);
 }
@@ -129,7 +130,7 @@ fn scrolled_text_is_a_copy() {
     for (from_y, to_y) in [(13, 0), (0, 26), (3, 0)] {
         let rect = Rect { y_px: window.y_px + to_y, height_px: 400 - from_y.max(to_y), ..window };
         let (from_x_px, from_y_px) = (rect.x_px, window.y_px + from_y);
-        pair.screen.apply(&Command::Copy { rect, from_x_px, from_y_px }).unwrap();
+        pair.screen.copy(&rect, from_x_px, from_y_px);
         let line_y_px = if to_y == 0 { window.y_px + rect.height_px } else { window.y_px };
         let line = Rect { y_px: line_y_px, height_px: 1, ..rect };
         pair.screen.set(&line, &text(&line, 99 + u32::from(from_y)));
@@ -144,7 +145,7 @@ fn scrolled_text_is_a_copy() {
 fn a_dragged_window_is_a_copy() {
     let mut pair = Pair::new(Size::new(800, 600).unwrap());
     let background = pair.whole();
-    pair.screen.apply(&Command::Fill { rect: background, color: [90, 60, 30, 0] }).unwrap();
+    pair.screen.fill(&background, [90, 60, 30, 0]);
     let before = pair.screen.clone();
     let mut window = Rect::new(100, 80, 300, 200);
     let content = noise(&window, 3);
@@ -168,15 +169,14 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
     let whole = Rect::whole(size);
     screen.set(&whole, &noise(&whole, 9));
     let (mut encoder, mut dtu) = (Encoder::new(size), Framebuffer::new(size));
+    let mut unpacker = Unpacker::new();
     let mut frames = 0;
     let mut patches = vec![Patch { rect: whole, pixels: screen.pixels() }];
     while encoder.is_behind() {
         let mut bytes = 0;
         for command in encoder.encode(&patches) {
-            if let Command::Set { payload, .. } = &command {
-                bytes += payload.len();
-            }
-            dtu.apply(&command).unwrap();
+            bytes += command.payload_bytes();
+            dtu.apply(&command, &mut unpacker).unwrap();
         }
         assert!(bytes < FRAME_BYTES_MAX);
         patches.clear();
@@ -236,7 +236,7 @@ fn happen(pair: &mut Pair, happening: &Happening) -> Option<Rect> {
         }
         Happening::Fill(rect, color) => {
             let rect = rect.intersection(&whole)?;
-            pair.screen.apply(&Command::Fill { rect, color: [*color, 0, 9, 0] }).unwrap();
+            pair.screen.fill(&rect, [*color, 0, 9, 0]);
             Some(rect)
         }
         Happening::Move(rect, x_px, y_px) => {
@@ -245,12 +245,12 @@ fn happen(pair: &mut Pair, happening: &Happening) -> Option<Rect> {
                 *x_px.min(&(whole.width_px - to.width_px)),
                 *y_px.min(&(whole.height_px - to.height_px)),
             );
-            pair.screen.apply(&Command::Copy { rect: to, from_x_px, from_y_px }).unwrap();
+            pair.screen.copy(&to, from_x_px, from_y_px);
             Some(to)
         }
         Happening::Resize(width, height) => {
             let size = Size::new(*width, *height).unwrap();
-            pair.screen.apply(&Command::Size(size)).unwrap();
+            pair.screen.resize(size);
             pair.encoder.resize(size);
             Some(Rect::whole(size))
         }

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`encoder`] | pictures in, display commands out; knows what the DTU has |
 //! | [`tiles`] | which parts of the picture differ, and their merging |
+//! | [`packing`] | a rectangle's pixels as the command that takes the least |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
@@ -13,6 +14,7 @@
 pub mod encoder;
 pub mod motion;
 pub mod pacing;
+pub mod packing;
 pub mod parts;
 pub mod rest;
 pub mod tiles;

@@ -13,6 +13,11 @@ const HEAD_BYTES: usize = 4 + 2 + 8 + 1 + 4;
 fn encoded_bytes(command: &Command) -> usize {
     match command {
         Command::Set { payload, .. } => 1 + 8 + 1 + 4 + payload.len(),
+        Command::Bitmap { background, payload, .. } => {
+            let colors = 4 + 1 + if background.is_some() { 4 } else { 0 };
+            1 + 8 + colors + 1 + 4 + payload.len()
+        }
+        Command::Cscs { payload, .. } => 1 + 8 + 5 + 1 + 4 + payload.len(),
         Command::Fill { .. } | Command::Copy { .. } => 13,
         Command::Cursor(shape) => 1 + 8 + 4 + shape.pixels.len(),
         Command::Size(_) => 5,
@@ -58,6 +63,7 @@ fn encode_part(part: FramePart, bytes: usize) -> Bytes {
 mod tests {
     use super::*;
     use afterglow_wire::codec::Message;
+    use afterglow_wire::coding::planes::{Chroma, Planes};
     use afterglow_wire::command::{Coding, CursorShape, Rect};
     use afterglow_wire::ids::Size;
 
@@ -77,6 +83,11 @@ mod tests {
             .collect()
     }
 
+    fn bitmap(rect: Rect, background: Option<[u8; 4]>) -> Command {
+        let (coding, payload) = (Coding::Raw, Bytes::from(vec![0xa0]));
+        Command::Bitmap { rect, foreground: [1, 2, 3, 0], background, coding, payload }
+    }
+
     #[test]
     fn a_small_frame_is_one_part_with_every_kind_of_command() {
         let rect = Rect::new(1, 2, 3, 1);
@@ -85,6 +96,14 @@ mod tests {
             Command::Fill { rect, color: [1, 2, 3, 0] },
             Command::Copy { rect, from_x_px: 4, from_y_px: 5 },
             Command::Set { rect, coding: Coding::Raw, payload: Bytes::from(vec![7; 12]) },
+            bitmap(rect, None),
+            bitmap(rect, Some([4, 5, 6, 0])),
+            Command::Cscs {
+                rect,
+                planes: Planes { chroma: Chroma::Quarter, width_px: 2, height_px: 1 },
+                coding: Coding::Raw,
+                payload: Bytes::from(vec![7; 4]),
+            },
             Command::Cursor(CursorShape {
                 width_px: 1,
                 height_px: 1,

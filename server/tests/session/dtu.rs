@@ -3,6 +3,7 @@
 use crate::harness::{PATIENCE, Session, x_picture};
 use afterglow_link::certificates::{Credentials, dtu_credentials, generate_dtu_key};
 use afterglow_link::stream::{MessageReader, MessageWriter};
+use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Command as DisplayCommand, CursorShape};
 use afterglow_wire::display::{
     Attached, Detached, FrameShown, FromSession, Input, InputDone, ToSession,
@@ -58,6 +59,7 @@ pub struct Shown {
     pub link: Link,
     pub attached: Attached,
     pub picture: Framebuffer,
+    unpacker: Unpacker,
     pub cursor: Option<CursorShape>,
     pub input_done: Option<InputDone>,
     pub truth: Option<Truth>,
@@ -76,6 +78,7 @@ impl Shown {
             link,
             attached,
             picture,
+            unpacker: Unpacker::new(),
             cursor: None,
             input_done: None,
             truth: None,
@@ -91,7 +94,7 @@ impl Shown {
             Some(FromSession::Frame(part)) => {
                 assert_eq!(part.number, self.frames + 1);
                 for command in &part.commands {
-                    self.picture.apply(command).unwrap();
+                    self.picture.apply(command, &mut self.unpacker).unwrap();
                     if let DisplayCommand::Cursor(shape) = command {
                         self.cursor = Some(shape.clone());
                     }

@@ -4,6 +4,7 @@
 //! The fuzz targets and the seeded corpus test both call these.
 
 use afterglow_wire::codec::{Message, Reader, Wire};
+use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
@@ -64,28 +65,29 @@ pub fn display_up(data: &[u8]) {
 pub fn display_down(data: &[u8]) {
     if let Some(FromSession::Frame(part)) = decode(data) {
         let mut picture = Framebuffer::new(Size::new(64, 64).expect("a size"));
-        apply(&mut picture, &part.commands);
+        apply(&mut picture, &mut Unpacker::new(), &part.commands);
     }
 }
 
 /// One command after the other on a picture.
 pub fn framebuffer(data: &[u8]) {
     let mut picture = Framebuffer::new(Size::new(64, 48).expect("a size"));
+    let mut unpacker = Unpacker::new();
     let mut reader = Reader::new(Bytes::copy_from_slice(data));
     while reader.remaining() > 0 {
         let Ok(command) = Command::get(&mut reader) else { break };
-        apply(&mut picture, &[command]);
+        apply(&mut picture, &mut unpacker, &[command]);
     }
 }
 
-fn apply(picture: &mut Framebuffer, commands: &[Command]) {
+fn apply(picture: &mut Framebuffer, unpacker: &mut Unpacker, commands: &[Command]) {
     for command in commands {
         // Large sizes are allowed, and slow to fuzz.
         if matches!(command, Command::Size(size) if size.pixels() > 1 << 20) {
             continue;
         }
         let before = picture.size();
-        if picture.apply(command).is_err() {
+        if picture.apply(command, unpacker).is_err() {
             assert_eq!(picture.size(), before);
         }
         assert_eq!(picture.pixels().len(), picture.size().pixels() * 4);

@@ -1,7 +1,9 @@
 //! What the display commands do, against the plainest way to say it.
 
+use afterglow_wire::coding::Unpacker;
+use afterglow_wire::coding::planes::{Chroma, Planes};
 use afterglow_wire::command::{Coding, Command, Rect};
-use afterglow_wire::framebuffer::{CommandError, Framebuffer, PIXEL_BYTES, unpack};
+use afterglow_wire::framebuffer::{CommandError, Framebuffer, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::SET_PIXELS_MAX;
 use proptest::prelude::*;
@@ -36,7 +38,7 @@ fn expected(before: &Framebuffer, command: &Command) -> Result<Framebuffer, Comm
     match command {
         Command::Set { rect, .. } if !rect.fits(size) => return Err(CommandError::Outside("SET")),
         Command::Set { rect, coding, payload } => {
-            let pixels = unpack(rect, *coding, payload)?;
+            let pixels = Unpacker::new().set(rect, *coding, payload)?;
             let width = usize::from(rect.width_px);
             draw(rect, &|x, y| {
                 let at = (usize::from(y) * width + usize::from(x)) * PIXEL_BYTES;
@@ -57,6 +59,30 @@ fn expected(before: &Framebuffer, command: &Command) -> Result<Framebuffer, Comm
             }
             draw(rect, &|x, y| pixel(before, from_x_px + x, from_y_px + y));
         }
+        Command::Bitmap { rect, .. } if !rect.fits(size) => {
+            return Err(CommandError::Outside("BITMAP"));
+        }
+        Command::Bitmap { rect, foreground, background, coding, payload } => {
+            let bits = Unpacker::new().bitmap(rect, *coding, payload)?;
+            let row_bits = usize::from(rect.width_px).next_multiple_of(8);
+            draw(rect, &|x, y| {
+                let bit = usize::from(y) * row_bits + usize::from(x);
+                match bits[bit / 8] >> (7 - bit % 8) & 1 {
+                    1 => *foreground,
+                    _ => {
+                        let beneath = pixel(before, rect.x_px + x, rect.y_px + y);
+                        background.unwrap_or(beneath)
+                    }
+                }
+            });
+        }
+        Command::Cscs { rect, .. } if !rect.fits(size) => {
+            return Err(CommandError::Outside("CSCS"));
+        }
+        Command::Cscs { rect, planes, coding, payload } => {
+            let samples = Unpacker::new().planes(planes, *coding, payload)?;
+            draw(rect, &|x, y| cscs_pixel(rect, planes, &samples, x, y));
+        }
         Command::Cursor(_) => {}
         Command::Size(size) => {
             after = Framebuffer::new(*size);
@@ -73,6 +99,35 @@ fn expected(before: &Framebuffer, command: &Command) -> Result<Framebuffer, Comm
     Ok(after)
 }
 
+/// A pixel of a CSCS, in real numbers.
+fn cscs_pixel(rect: &Rect, planes: &Planes, samples: &[u8], x: u16, y: u16) -> [u8; 4] {
+    let centre = |at: u16, target: u16, source: u16| {
+        ((f64::from(at) + 0.5) / f64::from(target) * f64::from(source) + 1e-9).floor() as usize
+    };
+    let x = centre(x, rect.width_px, planes.width_px);
+    let y = centre(y, rect.height_px, planes.height_px);
+    let (x_shared, y_shared) = match planes.chroma {
+        Chroma::Full => (1, 1),
+        Chroma::Half => (2, 1),
+        Chroma::Quarter => (2, 2),
+    };
+    let (width, height) = (usize::from(planes.width_px), usize::from(planes.height_px));
+    let (chroma_width, chroma_height) = (width.div_ceil(x_shared), height.div_ceil(y_shared));
+    let (luma, chroma) = samples.split_at(width * height);
+    let (blue, red) = chroma.split_at(chroma_width * chroma_height);
+    let shared = y / y_shared * chroma_width + x / x_shared;
+    let (luma, blue, red) =
+        (f64::from(luma[y * width + x]), f64::from(blue[shared]), f64::from(red[shared]));
+    let (blue, red) = (blue - 128.0, red - 128.0);
+    let byte = |value: f64| value.round().clamp(0.0, 255.0) as u8;
+    [
+        byte(luma + 1.772 * blue),
+        byte(luma - 0.344_136 * blue - 0.714_136 * red),
+        byte(luma + 1.402 * red),
+        0,
+    ]
+}
+
 /// Rectangles that lie inside more often than not.
 fn rect() -> impl Strategy<Value = Rect> {
     let short = 1..=SIDE_PX / 2;
@@ -81,19 +136,38 @@ fn rect() -> impl Strategy<Value = Rect> {
     prop_oneof![4 => inside, 1 => crate::messages::rect(SIDE_PX)]
 }
 
+/// Bytes in one of the codings that need no other payload before them.
+fn payload(plain: Vec<u8>, zstd: bool) -> (Coding, bytes::Bytes) {
+    match zstd {
+        false => (Coding::Raw, plain.into()),
+        true => (Coding::Zstd, zstd::bulk::compress(&plain, 1).expect("packs").into()),
+    }
+}
+
+fn bytes(len: usize, seed: u8) -> Vec<u8> {
+    (0..len).map(|i| (i as u8).wrapping_mul(seed) ^ (i / 7) as u8).collect()
+}
+
 fn command() -> impl Strategy<Value = Command> {
     let set = (rect(), any::<bool>(), any::<u8>()).prop_map(|(rect, packed, seed)| {
-        let raw: Vec<u8> = (0..rect.pixels() as usize * PIXEL_BYTES)
-            .map(|i| (i as u8).wrapping_mul(seed))
-            .collect();
-        match packed {
-            false => Command::Set { rect, coding: Coding::Raw, payload: raw.into() },
-            true => {
-                let payload = zstd::bulk::compress(&raw, 1).expect("packs").into();
-                Command::Set { rect, coding: Coding::Zstd, payload }
-            }
-        }
+        let (coding, payload) = payload(bytes(rect.pixels() as usize * PIXEL_BYTES, seed), packed);
+        Command::Set { rect, coding, payload }
     });
+    let colors = any::<([u8; 4], Option<[u8; 4]>)>();
+    let bitmap = (rect(), colors, any::<bool>(), any::<u8>()).prop_map(
+        |(rect, (foreground, background), packed, seed)| {
+            let row_bytes = usize::from(rect.width_px).div_ceil(8);
+            let bits = bytes(row_bytes * usize::from(rect.height_px), seed);
+            let (coding, payload) = payload(bits, packed);
+            Command::Bitmap { rect, foreground, background, coding, payload }
+        },
+    );
+    let cscs = (rect(), crate::messages::planes(30), any::<bool>(), any::<u8>()).prop_map(
+        |(rect, planes, packed, seed)| {
+            let (coding, payload) = payload(bytes(planes.bytes(), seed), packed);
+            Command::Cscs { rect, planes, coding, payload }
+        },
+    );
     let size = (16u16..40, 16u16..40)
         .prop_map(|(w, h)| Command::Size(Size::new(w, h).expect("within the limits")));
     prop_oneof![
@@ -104,8 +178,10 @@ fn command() -> impl Strategy<Value = Command> {
             from_x_px,
             from_y_px
         }),
+        bitmap,
+        cscs,
         size,
-        (6u8..=255).prop_map(Command::Unknown),
+        (8u8..=255).prop_map(Command::Unknown),
     ]
 }
 
@@ -116,7 +192,7 @@ proptest! {
     fn a_command_does_what_it_says_or_nothing(command in command()) {
         let before = picture();
         let mut after = before.clone();
-        let applied = after.apply(&command);
+        let applied = after.apply(&command, &mut Unpacker::new());
         match expected(&before, &command) {
             Ok(expected) => {
                 prop_assert_eq!(applied, Ok(()));
@@ -139,24 +215,28 @@ fn a_payload_that_is_not_the_rectangles_pixels_is_refused() {
     let rect = Rect::new(1, 1, 4, 3);
     let len = 4 * 3 * PIXEL_BYTES;
     let packed = |len: usize| zstd::bulk::compress(&vec![5; len], 1).expect("packs");
-    for payload in [vec![], vec![0; len - 1], vec![0; len + 1]] {
+    let apply = |coding, payload| {
         let mut after = picture();
-        assert_eq!(after.apply(&set(rect, Coding::Raw, payload)), Err(CommandError::Payload));
+        let applied = after.apply(&set(rect, coding, payload), &mut Unpacker::new());
         assert!(after == picture());
+        applied
+    };
+    for payload in [vec![], vec![0; len - 1], vec![0; len + 1]] {
+        assert_eq!(apply(Coding::Raw, payload), Err(CommandError::Payload("SET")));
     }
     // The last one would unpack to a thousand times as much.
     for payload in [vec![], vec![0; 9], packed(len - 1), packed(len + 1), packed(1000 * len)] {
-        let mut after = picture();
-        assert_eq!(after.apply(&set(rect, Coding::Zstd, payload)), Err(CommandError::Payload));
-        assert!(after == picture());
+        assert_eq!(apply(Coding::Zstd, payload), Err(CommandError::Payload("SET")));
     }
-    let error = picture().apply(&set(rect, Coding::Unknown(9), vec![]));
-    assert_eq!(error, Err(CommandError::Unknown { what: "coding", kind: 9 }));
+    let unknown = CommandError::Unknown { what: "coding", kind: 9 };
+    assert_eq!(apply(Coding::Unknown(9), vec![]), Err(unknown));
 }
 
 #[test]
 fn a_set_of_more_pixels_than_allowed_unpacks_to_nothing() {
     let rect = Rect::new(0, 0, 4096, (SET_PIXELS_MAX / 4096 + 1) as u16);
     let payload = bytes::Bytes::from_static(&[]);
-    assert_eq!(unpack(&rect, Coding::Raw, &payload), Err(CommandError::Payload));
+    let mut unpacker = Unpacker::new();
+    let refused = Err(CommandError::Payload("SET"));
+    assert_eq!(unpacker.set(&rect, Coding::Raw, &payload), refused);
 }

@@ -1,5 +1,6 @@
 //! What must hold for any message and for any bytes.
 
+mod coding;
 mod corpus;
 mod framebuffer;
 mod group_messages;

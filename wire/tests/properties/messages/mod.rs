@@ -1,6 +1,7 @@
 //! Any message of every link, for the property tests.
 
 use afterglow_wire::codec::Wire;
+use afterglow_wire::coding::planes::{Chroma, Planes};
 use afterglow_wire::command::{Coding, Command, CursorShape, Rect};
 use afterglow_wire::control::*;
 use afterglow_wire::display::*;
@@ -311,18 +312,47 @@ fn cursor() -> impl Strategy<Value = CursorShape> {
     })
 }
 
+fn coding() -> impl Strategy<Value = Coding> {
+    prop_oneof![
+        Just(Coding::Raw),
+        Just(Coding::Zstd),
+        Just(Coding::Stream),
+        Just(Coding::Palette),
+        Just(Coding::Predicted),
+        (5u8..=255).prop_map(Coding::Unknown),
+    ]
+}
+
+/// Planes of a command, at most so many pixels a side.
+pub fn planes(max_px: u16) -> impl Strategy<Value = Planes> {
+    let chroma = prop_oneof![Just(Chroma::Full), Just(Chroma::Half), Just(Chroma::Quarter)];
+    (chroma, 1..=max_px, 1..=max_px).prop_map(|(chroma, width_px, height_px)| Planes {
+        chroma,
+        width_px,
+        height_px,
+    })
+}
+
 /// A command that this version knows; rectangles reach up to twice `max_px`.
 pub fn command(max_px: u16) -> impl Strategy<Value = Command> {
-    let coding =
-        prop_oneof![Just(Coding::Raw), Just(Coding::Zstd), (2u8..=255).prop_map(Coding::Unknown)];
     prop_oneof![
-        (rect(max_px), coding, vec(any::<u8>(), 0..64)).prop_map(|(rect, coding, payload)| {
+        (rect(max_px), coding(), vec(any::<u8>(), 0..64)).prop_map(|(rect, coding, payload)| {
             Command::Set { rect, coding, payload: payload.into() }
         }),
         (rect(max_px), any::<[u8; 4]>()).prop_map(|(rect, color)| Command::Fill { rect, color }),
         (rect(max_px), 0..max_px, 0..max_px).prop_map(|(rect, from_x_px, from_y_px)| {
             Command::Copy { rect, from_x_px, from_y_px }
         }),
+        (rect(max_px), any::<([u8; 4], Option<[u8; 4]>)>(), coding(), vec(any::<u8>(), 0..64))
+            .prop_map(|(rect, (foreground, background), coding, payload)| {
+                let payload = payload.into();
+                Command::Bitmap { rect, foreground, background, coding, payload }
+            }),
+        (rect(max_px), planes(max_px), coding(), vec(any::<u8>(), 0..64)).prop_map(
+            |(rect, planes, coding, payload)| {
+                Command::Cscs { rect, planes, coding, payload: payload.into() }
+            }
+        ),
         cursor().prop_map(Command::Cursor),
         size().prop_map(Command::Size),
     ]
