@@ -9,6 +9,11 @@
 #                   are killed, then a bad network is endured for SOAK_S seconds
 #                   (KILLS=10 SOAK_S=0 is a short one); and what becomes of
 #                   what somebody types meanwhile, in ROUNDS rounds (ROUNDS=3)
+#   make bench-display
+#                   measure how soon, with how many bytes and with how much work
+#                   a session's picture comes to its user (SECS=3 is a short
+#                   one, WORKLOADS=latency,letter only these); `make bench`
+#                   does it, too
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
 #   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
 #                   (needs nightly Rust and cargo-fuzz)
@@ -21,7 +26,7 @@ FUZZ_SECS ?= 10
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival bench-display
 
 demo:
 	@tests/setup.sh demo
@@ -29,7 +34,7 @@ demo:
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-demo
 
-bench: bench-failover bench-survival
+bench: bench-failover bench-survival bench-display
 
 bench-failover:
 	@tests/setup.sh bench
@@ -40,6 +45,11 @@ bench-survival:
 	@tests/setup.sh bench
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-bench-survival
+
+bench-display:
+	@tests/setup.sh bench
+	@cargo build $(LOCKED) --release --workspace --bins
+	@$(TARGET)/release/afterglow-bench-display
 
 # Clippy and the documentation share their artefacts, and so do the programs
 # and the tests; there is one profile.

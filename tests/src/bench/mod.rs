@@ -9,10 +9,12 @@
 //! | [`kills`] | killing hosts, and cutting them off |
 //! | [`stages`] | where the time goes |
 //! | [`machine`] | the day and the machine |
+//! | [`display`] | another bench: latency, bytes and work (`make bench-display`) |
 //! | [`soak`] | a bad network, stalls and busy processors |
 
 use anyhow::{Context, Result};
 
+pub mod display;
 pub mod kills;
 pub mod machine;
 pub mod pattern;

@@ -1,0 +1,49 @@
+//! What a user sees of a session, and what that costs (`make bench-display`):
+//! how soon a key's pixels are there, how soon a connection's whole picture,
+//! with how many bytes and how much work pictures come that change; and whether
+//! they are right at the end, bit for bit.
+//!
+//! Everything is real: a server and a session on a host of their own, a viewer
+//! in a window on an X server, programs that draw. What is not Afterglow is
+//! measured by the same means.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`plan`] | which workloads, and for how long |
+//! | [`drawing`] | the program that draws them |
+//! | [`workloads`] | what happens in the session, and what it costs |
+//! | [`latency`] | from a key to its pixels |
+//! | [`connect`] | from nothing to the whole picture |
+//! | [`watch`] | the viewer's screen, with times |
+//! | [`counters`] | bytes, processor time, memory |
+//! | [`stage`] | where one product is measured |
+//! | [`afterglow`] | a server and a DTU |
+//! | [`alone`] | no product at all: the programs on the viewer's screen |
+//! | [`table`] | the table, the last line |
+
+use anyhow::Result;
+
+pub mod afterglow;
+pub mod alone;
+pub mod connect;
+pub mod counters;
+pub mod drawing;
+pub mod latency;
+pub mod plan;
+pub mod stage;
+pub mod table;
+pub mod watch;
+pub mod workloads;
+
+/// Measures, and prints what was measured. The last line is for programs.
+pub fn run() -> Result<()> {
+    let plan = plan::Plan::from_environment()?;
+    println!("Measured on {}", super::machine::today_here());
+    let mut measured = vec![alone::measure(&plan)?];
+    if plan.has_product("afterglow") {
+        measured.push(afterglow::measure(&plan)?);
+    }
+    print!("{}", table::table(&plan, &measured));
+    println!("{}", table::last_line(measured.iter().find(|one| one.product == afterglow::NAME)));
+    Ok(())
+}
