@@ -205,12 +205,12 @@ fn a_new_picture_begins_with_a_new_stream() {
     let gpu = crate::gpu();
     let mut framebuffer = Framebuffer::new(&gpu);
     let rect = Rect::new(0, 0, 30, 30);
-    let mut frame = || {
+    let frame = || {
         let mut payloads = Payloads::new();
         let begun = vec![Command::Size(size(64, 64)), payloads.set(rect, Coding::Stream, 3)];
         (begun, vec![payloads.set(rect, Coding::Stream, 4)])
     };
-    let mut apply = |framebuffer: &mut Framebuffer, commands: &[Command]| {
+    let apply = |framebuffer: &mut Framebuffer, commands: &[Command]| {
         let (encoder, result) = framebuffer.apply(commands);
         gpu.queue.submit([encoder.finish()]);
         result
