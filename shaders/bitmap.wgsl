@@ -22,7 +22,7 @@ struct Corner {
     @location(3) @interpolate(flat) start: vec2<u32>,
 }
 
-// The bytes of all payloads, one after the other, in rows of the texture.
+// The bytes of all payloads, one after the other, in rows of 2048.
 @group(0) @binding(0) var payloads: texture_2d<u32>;
 
 @vertex
@@ -39,8 +39,7 @@ fn corner(@builtin(vertex_index) index: u32, bitmap: Bitmap) -> Corner {
 }
 
 fn payload_byte(at: u32) -> u32 {
-    let width = textureDimensions(payloads).x;
-    return textureLoad(payloads, vec2<u32>(at % width, at / width), 0).x;
+    return textureLoad(payloads, vec2<u32>(at & 2047u, at >> 11u), 0).x;
 }
 
 @fragment

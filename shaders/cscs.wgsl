@@ -23,7 +23,7 @@ struct Corner {
     @location(3) @interpolate(flat) start: u32,
 }
 
-// The bytes of all payloads, one after the other, in rows of the texture.
+// The bytes of all payloads, one after the other, in rows of 2048.
 @group(0) @binding(0) var payloads: texture_2d<u32>;
 
 @vertex
@@ -40,8 +40,7 @@ fn corner(@builtin(vertex_index) index: u32, cscs: Cscs) -> Corner {
 }
 
 fn sample_at(at: u32) -> i32 {
-    let width = textureDimensions(payloads).x;
-    return i32(textureLoad(payloads, vec2<u32>(at % width, at / width), 0).x);
+    return i32(textureLoad(payloads, vec2<u32>(at & 2047u, at >> 11u), 0).x);
 }
 
 @fragment

@@ -4,8 +4,8 @@
 use super::framebuffer::FrameError;
 use super::gpu::Gpu;
 
-/// How many bytes a row of the texture holds; every adapter can have it, and
-/// it is aligned as rows of an upload have to be.
+/// How many bytes a row of the texture holds, as the shaders know, too; every
+/// adapter can have it, and it is aligned as rows of an upload have to be.
 const ROW_BYTES: usize = 2048;
 /// How many bytes are gathered for one texture: as many rows as every adapter
 /// can have.

@@ -2,27 +2,29 @@
 //! tolerance.
 
 use crate::golden::{Tolerance, check};
-use crate::picture::{both_ways, copy, fill, set, size};
+use crate::picture::{Payloads, both_ways, copy, fill, set, size};
 use afterglow_client::render::framebuffer::{FrameError, Framebuffer};
 use afterglow_client::render::overlay::Drawing;
 use afterglow_client::render::scene::Scene;
 use afterglow_client::view;
+use afterglow_wire::coding::planes::{Chroma, Planes};
 use afterglow_wire::command::{Coding, Command, CursorShape, Rect};
 use afterglow_wire::framebuffer::CommandError;
 use bytes::Bytes;
 
 /// Odd, so that no row is aligned to anything.
-const WIDTH: u16 = 101;
-const HEIGHT: u16 = 67;
+pub const WIDTH: u16 = 101;
+pub const HEIGHT: u16 = 67;
 
 /// A picture full of pattern, to which commands are then applied.
-fn patterned() -> Vec<Command> {
+pub fn patterned() -> Vec<Command> {
     let whole = Rect::new(0, 0, WIDTH, HEIGHT);
     vec![Command::Size(size(WIDTH, HEIGHT)), set(whole, Coding::Raw, 0)]
 }
 
+/// Applies more commands to it, both ways, and compares with the golden.
 #[track_caller]
-fn golden(name: &str, more: Vec<Command>) {
+pub fn golden(name: &str, more: Vec<Command>) {
     let mut commands = patterned();
     commands.extend(more);
     let (pixels, result) = both_ways(&[commands]);
@@ -162,12 +164,17 @@ fn what_cannot_be_applied_ends_the_frame_where_the_reference_ends_it() {
         coding: Coding::Raw,
         payload: Bytes::from_static(&[0; 63]),
     };
+    let planes = Planes { chroma: Chroma::Quarter, width_px: 3, height_px: 3 };
+    let outside = Rect::new(0, HEIGHT - 3, 4, 4);
+    let cscs_outside = Payloads::new().cscs(outside, planes, Coding::Raw, 0);
     let bad = [
         fill(WIDTH - 1, 0, 2, 1, [1, 2, 3]),
         copy(WIDTH - 9, 0, Rect::new(0, 0, 10, 10)),
         copy(0, 0, Rect::new(0, HEIGHT - 9, 10, 10)),
         set(Rect::new(0, HEIGHT, 1, 1), Coding::Raw, 0),
         set(Rect::new(65_535, 65_535, 1, 1), Coding::Zstd, 0),
+        Payloads::new().bitmap(Rect::new(WIDTH - 3, 0, 4, 4), Coding::Raw, [0; 3], None),
+        cscs_outside,
         short,
         Command::Set {
             rect: Rect::new(0, 0, 4, 4),

@@ -7,6 +7,7 @@
 mod commands;
 mod golden;
 mod osd;
+mod packed;
 mod picture;
 mod random;
 mod sessions;

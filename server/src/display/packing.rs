@@ -20,10 +20,14 @@ use colors::Colors;
 
 /// The stream adds more than it saves to payloads up to this length.
 const RAW_BYTES_MAX: usize = 16;
-/// So many pixels a colour are worth a palette, which costs three bytes each.
-const PIXELS_PER_COLOR_MIN: usize = 8;
-/// Of so many rows one is tried with each predictor.
-const TRIED_ROWS: u16 = 8;
+/// So many colours are always worth a palette: indices have half a byte.
+const PALETTE_COLORS_MIN: usize = 16;
+/// More are worth one if so many pixels share each. In small rectangles the
+/// same letters would have other indices in each, and be sent each time.
+const PIXELS_PER_COLOR_MIN: usize = 64;
+/// Of so many rows one is looked at to choose a predictor. No line of text is
+/// as high, nor a small part of it.
+const TRIED_ROWS: usize = 7;
 /// How much memory for payloads is asked for at once, in bytes.
 const PAYLOADS_BYTES: usize = 64 * 1024;
 
@@ -73,16 +77,21 @@ impl Packer {
     /// than a SET may.
     pub fn pack(&mut self, picture: &Framebuffer, rect: &Rect) -> Command {
         let pixels = rect.pixels() as usize;
-        let found = self.colors.find(picture, rect, pixels / PIXELS_PER_COLOR_MIN);
-        match found {
-            Some(1) => Command::Fill { rect: *rect, color: self.colors.color(0) },
-            Some(2) => self.bitmap(rect),
-            _ if self.stream.is_none() || pixels * PIXEL_BYTES <= RAW_BYTES_MAX => {
-                self.raw(picture, rect)
+        let command = match self.colors.find(picture, rect) {
+            Some(1) => return Command::Fill { rect: *rect, color: self.colors.color(0) },
+            Some(2) => return self.bitmap(rect),
+            _ if pixels * PIXEL_BYTES <= RAW_BYTES_MAX => None,
+            Some(colors) if colors <= PALETTE_COLORS_MIN.max(pixels / PIXELS_PER_COLOR_MIN) => {
+                self.palette(rect)
             }
-            Some(_) => self.palette(rect).unwrap_or_else(|| self.raw(picture, rect)),
-            None => self.predicted(picture, rect).unwrap_or_else(|| self.raw(picture, rect)),
-        }
+            // So few colours are drawn and not photographed.
+            Some(_) => self.predicted(picture, rect, Predictor::Zero),
+            None => {
+                let predictor = self.rows.best_predictor(picture, rect);
+                self.predicted(picture, rect, predictor)
+            }
+        };
+        command.unwrap_or_else(|| self.raw(picture, rect))
     }
 
     /// The CSCS that draws samples, all planes one after the other, stretched
@@ -166,9 +175,13 @@ impl Packer {
         Some(Command::Set { rect: *rect, coding: Coding::Palette, payload })
     }
 
-    fn predicted(&mut self, picture: &Framebuffer, rect: &Rect) -> Option<Command> {
+    fn predicted(
+        &mut self,
+        picture: &Framebuffer,
+        rect: &Rect,
+        predictor: Predictor,
+    ) -> Option<Command> {
         let row_bytes = usize::from(rect.width_px) * COLOR_BYTES;
-        let predictor = self.rows.best_predictor(picture, rect);
         self.plain.clear();
         self.plain.extend(std::iter::repeat_n(predictor as u8, rect.height_px.into()));
         self.rows.begin(row_bytes);
@@ -213,22 +226,34 @@ impl SplitRows {
         }
     }
 
-    /// The predictor that leaves the least of a few of the rectangle's rows.
+    /// The predictor that leaves the least of a few of the rectangle's rows;
+    /// none where most pixels are like the one before. Those are of something
+    /// drawn, which repeats itself and would not once it is predicted.
     fn best_predictor(&mut self, picture: &Framebuffer, rect: &Rect) -> Predictor {
         const TRIED: [Predictor; 3] = [Predictor::Median, Predictor::Left, Predictor::Up];
         self.begin(usize::from(rect.width_px) * COLOR_BYTES);
         let mut left = [0; TRIED.len()];
-        for row in (1..rect.height_px).step_by(TRIED_ROWS.into()) {
+        let (mut alike, mut looked_at) = (0, 0);
+        for row in (1..rect.height_px).step_by(TRIED_ROWS) {
             split_colors(picture.row(rect, row - 1), &mut self.above);
             split_colors(picture.row(rect, row), &mut self.row);
             for (predictor, left) in TRIED.iter().zip(&mut left) {
                 residuals::<COLOR_BYTES>(*predictor, &self.above, &self.row, &mut self.residuals);
                 // How far from 0, which is as far down as up.
-                let far = |byte: &u8| u64::from((*byte as i8).unsigned_abs());
+                let far = |byte: &u8| u64::from(byte.cast_signed().unsigned_abs());
                 *left += self.residuals.iter().map(far).sum::<u64>();
             }
+            let pixels = picture.row(rect, row).as_chunks::<PIXEL_BYTES>().0;
+            alike += pixels.windows(2).filter(|pair| pair[0] == pair[1]).count();
+            looked_at += pixels.len();
+        }
+        if alike > looked_at / 2 {
+            return Predictor::Zero;
         }
         let pairs = TRIED.into_iter().zip(left);
         pairs.min_by_key(|(_, left)| *left).map_or(Predictor::Left, |(predictor, _)| predictor)
     }
 }
+
+#[cfg(test)]
+mod tests;

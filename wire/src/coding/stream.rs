@@ -6,12 +6,15 @@
 
 use zstd::stream::raw::{CParameter, DParameter, Decoder, Encoder, InBuffer, Operation, OutBuffer};
 
-/// How far back a stream may look: 2 to this many bytes.
-pub const WINDOW_LOG: u32 = 22;
-/// The fastest level that looks for repetitions without leaving any out.
+/// How far back a stream may look: 2 to this many bytes, 8 MiB. A screen of
+/// text that comes back after another of its size costs a fiftieth of what it
+/// does with a window of half of that.
+pub const WINDOW_LOG: u32 = 23;
+/// The fastest level that packs what repeats nothing, too; faster ones send
+/// photographs at twice the bytes.
 const LEVEL: i32 = 1;
 /// How many places zstd remembers: 2 to this many. The level's own choice is
-/// for a window of an eighth.
+/// for a sixteenth of the window, and forgets tiles too early.
 const HASH_LOG: u32 = 17;
 /// What flushing may take beyond zstd's own bound, and a stream's head.
 const OVERHEAD_BYTES: usize = 64;

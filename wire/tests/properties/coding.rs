@@ -338,6 +338,20 @@ fn colours_are_those_of_bt_601() {
 }
 
 #[test]
+fn colours_are_as_near_to_the_real_numbers_as_whole_ones_can_be() {
+    for (luma, blue, red) in (0..1 << 12).map(|n: u32| (n & 15, n >> 4 & 15, n >> 8)) {
+        let sample = |n: u32| (n * 17) as u8;
+        let found = color(sample(luma), sample(blue), sample(red));
+        let (y, u, v) = (f64::from(luma * 17), f64::from(blue * 17), f64::from(red * 17));
+        let (u, v) = (u - 128.0, v - 128.0);
+        let real = [y + 1.772 * u, y - 0.344_136 * u - 0.714_136 * v, y + 1.402 * v];
+        for (found, real) in found.into_iter().zip(real) {
+            assert!((f64::from(found) - real.clamp(0.0, 255.0)).abs() < 0.51);
+        }
+    }
+}
+
+#[test]
 fn the_nearest_pixel_is_the_one_beneath_the_centre() {
     let all =
         |target, source| (0..target).map(|at| nearest(at, target, source)).collect::<Vec<_>>();

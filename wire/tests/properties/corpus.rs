@@ -5,9 +5,15 @@
 mod targets;
 
 use afterglow_wire::codec::{Message, Wire};
+use afterglow_wire::coding::Unpacker;
+use afterglow_wire::coding::planes::{Chroma, Planes};
+use afterglow_wire::coding::stream::Compressor;
+use afterglow_wire::command::{Coding, Command, Rect};
+use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::group::{GroupMessage, ServerQ, TokenQ};
+use afterglow_wire::ids::Size;
 use afterglow_wire::limits::{FRAME_PARTS_MAX, LOCAL_MESSAGE_BYTES_MAX};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
@@ -64,11 +70,58 @@ fn corpus() -> Vec<Vec<u8>> {
     corpus.extend(samples(crate::messages::local::session_spec(), encoded));
     corpus.extend(samples(crate::messages::sealed(), put));
     corpus.extend(samples(crate::messages::command(60), put));
+    corpus.push(one_attachment());
     corpus.push(GroupMessage::ServerQ(ServerQ { nonce: 5 }).to_datagram(&key));
     let host = "mud".parse().expect("a name");
     let question = TokenQ { nonce: 5, host, hash: [1; 32], session: None };
     corpus.push(GroupMessage::TokenQ(question).to_datagram(&key));
     corpus
+}
+
+/// Commands whose payloads are all of one stream.
+fn one_attachment() -> Vec<u8> {
+    let mut stream = Compressor::new().expect("there is memory");
+    let mut payload = |head: &[u8], plain: &[u8]| {
+        let mut payload = head.to_vec();
+        stream.pack(plain, &mut payload).expect("packs");
+        Bytes::from(payload)
+    };
+    let rect = Rect::new(3, 4, 20, 10);
+    let planes = Planes { chroma: Chroma::Quarter, width_px: 5, height_px: 3 };
+    let colors_and_indices = [&[7; 9][..], &[0b01_10_00_01; 5 * 10]].concat();
+    let predictors_and_residuals =
+        [&[0, 1, 2, 3, 3, 2, 1, 0, 3, 3][..], &[9; 20 * 10 * 3]].concat();
+    let (foreground, background) = ([1; 4], None);
+    let commands = [
+        Command::Set { rect, coding: Coding::Stream, payload: payload(&[], &[5; 20 * 10 * 4]) },
+        Command::Set { rect, coding: Coding::Palette, payload: payload(&[2], &colors_and_indices) },
+        Command::Set {
+            rect,
+            coding: Coding::Predicted,
+            payload: payload(&[], &predictors_and_residuals),
+        },
+        Command::Bitmap {
+            rect,
+            foreground,
+            background,
+            coding: Coding::Stream,
+            payload: payload(&[], &[0xa5; 3 * 10]),
+        },
+        Command::Cscs {
+            rect,
+            planes,
+            coding: Coding::Predicted,
+            payload: payload(&[], &[3; 3 + 2 + 2 + 15 + 6 + 6]),
+        },
+    ];
+    let mut picture = Framebuffer::new(Size::new(64, 48).expect("a size"));
+    let mut unpacker = Unpacker::new();
+    let mut bytes = BytesMut::new();
+    for command in commands {
+        picture.apply(&command, &mut unpacker).expect("they are good");
+        command.put(&mut bytes);
+    }
+    bytes.to_vec()
 }
 
 /// One change of the kinds that find mistakes: bits, lengths, cuts, joins.

@@ -99,13 +99,16 @@ fn expected(before: &Framebuffer, command: &Command) -> Result<Framebuffer, Comm
     Ok(after)
 }
 
-/// A pixel of a CSCS, in real numbers.
+/// A pixel of a CSCS, in whole 65536ths.
 fn cscs_pixel(rect: &Rect, planes: &Planes, samples: &[u8], x: u16, y: u16) -> [u8; 4] {
-    let centre = |at: u16, target: u16, source: u16| {
-        ((f64::from(at) + 0.5) / f64::from(target) * f64::from(source) + 1e-9).floor() as usize
+    // The last source pixel that begins no later than the centre.
+    let beneath = |at: u16, target: u16, source: u16| {
+        let (at, target, source) = (u64::from(at), u64::from(target), u64::from(source));
+        let begins_in_time = |place: &u64| place * 2 * target <= (2 * at + 1) * source;
+        (0..source).filter(begins_in_time).max().expect("the first one") as usize
     };
-    let x = centre(x, rect.width_px, planes.width_px);
-    let y = centre(y, rect.height_px, planes.height_px);
+    let x = beneath(x, rect.width_px, planes.width_px);
+    let y = beneath(y, rect.height_px, planes.height_px);
     let (x_shared, y_shared) = match planes.chroma {
         Chroma::Full => (1, 1),
         Chroma::Half => (2, 1),
@@ -116,14 +119,14 @@ fn cscs_pixel(rect: &Rect, planes: &Planes, samples: &[u8], x: u16, y: u16) -> [
     let (luma, chroma) = samples.split_at(width * height);
     let (blue, red) = chroma.split_at(chroma_width * chroma_height);
     let shared = y / y_shared * chroma_width + x / x_shared;
-    let (luma, blue, red) =
-        (f64::from(luma[y * width + x]), f64::from(blue[shared]), f64::from(red[shared]));
-    let (blue, red) = (blue - 128.0, red - 128.0);
-    let byte = |value: f64| value.round().clamp(0.0, 255.0) as u8;
+    let whole = |sample: u8| i64::from(sample) * 65_536;
+    let (luma, blue, red) = (luma[y * width + x], blue[shared], red[shared]);
+    let (blue, red) = (i64::from(blue) - 128, i64::from(red) - 128);
+    let byte = |parts: i64| (parts + 32_768).div_euclid(65_536).clamp(0, 255) as u8;
     [
-        byte(luma + 1.772 * blue),
-        byte(luma - 0.344_136 * blue - 0.714_136 * red),
-        byte(luma + 1.402 * red),
+        byte(whole(luma) + 116_130 * blue),
+        byte(whole(luma) - 22_554 * blue - 46_802 * red),
+        byte(whole(luma) + 91_881 * red),
         0,
     ]
 }

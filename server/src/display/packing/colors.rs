@@ -4,66 +4,81 @@ use afterglow_wire::coding::palette::COLORS_MAX;
 use afterglow_wire::command::Rect;
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
 
-/// Slots of the table of colours: twice what it may hold, and a power of two.
-const SLOTS: usize = 4 * COLORS_MAX;
+/// How many bits of a hash choose a colour's slot.
+const SLOT_BITS: u32 = 10;
+/// Slots of the table of colours: four times what it may hold.
+const SLOTS: usize = 1 << SLOT_BITS;
+const _: () = assert!(SLOTS == 4 * COLORS_MAX);
+/// No colour: its fourth byte is not 0.
+const NONE: u32 = u32::MAX;
 
 /// The colours of one rectangle after the other; keeps its memory.
 #[derive(Debug)]
 pub(super) struct Colors {
     /// In the order in which they were met. The fourth byte is 0.
     found: Vec<u32>,
-    /// By a hash of the colour: its place in `found` and 1, or 0.
-    slots: Vec<u16>,
+    /// By a hash of the colour: the colour or [`NONE`], and its place in
+    /// `found`.
+    slots: Box<[u32; SLOTS]>,
+    places: Box<[u8; SLOTS]>,
     /// Each pixel's colour, by its place in `found`.
     indices: Vec<u8>,
 }
 
 impl Default for Colors {
     fn default() -> Self {
-        Colors { found: Vec::new(), slots: vec![0; SLOTS], indices: Vec::new() }
+        Colors {
+            found: Vec::new(),
+            slots: Box::new([NONE; SLOTS]),
+            places: Box::new([0; SLOTS]),
+            indices: Vec::new(),
+        }
     }
 }
 
 impl Colors {
-    /// Counts the colours of a rectangle that fits. `None` if there are more
-    /// than a palette holds, or more than both `max` and 2.
-    pub(super) fn find(&mut self, picture: &Framebuffer, rect: &Rect, max: usize) -> Option<usize> {
+    /// Counts the colours of a rectangle that fits and is not empty. `None` if
+    /// there are more than a palette holds.
+    pub(super) fn find(&mut self, picture: &Framebuffer, rect: &Rect) -> Option<usize> {
         self.found.clear();
-        self.slots.fill(0);
-        self.indices.clear();
-        let max = max.clamp(2, COLORS_MAX);
-        // No colour has this fourth byte.
-        let (mut last, mut last_index) = (u32::MAX, 0);
-        for row in 0..rect.height_px {
-            for pixel in picture.row(rect, row).chunks_exact(PIXEL_BYTES) {
-                let color = u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]);
-                if color != last {
-                    last = color;
-                    last_index = self.place(color, max)?;
-                }
-                self.indices.push(last_index);
-            }
-        }
-        Some(self.found.len())
+        self.slots.fill(NONE);
+        self.indices.resize(rect.pixels() as usize, 0);
+        let mut indices = std::mem::take(&mut self.indices);
+        let rows = (0..rect.height_px).map(|row| picture.row(rect, row));
+        let found = rows
+            .zip(indices.chunks_exact_mut(rect.width_px.into()))
+            .try_for_each(|(row, indices)| self.find_in_row(row, indices));
+        self.indices = indices;
+        found.map(|()| self.found.len())
     }
 
-    fn place(&mut self, color: u32, max: usize) -> Option<u8> {
-        // The high bits of a product depend on all bits of the colour.
-        let mut slot = (color.wrapping_mul(0x9e37_79b1) >> 22) as usize % SLOTS;
-        loop {
-            match self.slots[slot] {
-                0 if self.found.len() == max => return None,
-                0 => {
-                    self.found.push(color);
-                    self.slots[slot] = self.found.len() as u16;
-                    return Some((self.found.len() - 1) as u8);
-                }
-                place if self.found[usize::from(place) - 1] == color => {
-                    return Some((place - 1) as u8);
-                }
-                _ => slot = (slot + 1) % SLOTS,
+    fn find_in_row(&mut self, row: &[u8], indices: &mut [u8]) -> Option<()> {
+        let (mut last, mut place) = (NONE, 0);
+        for (pixel, index) in row.chunks_exact(PIXEL_BYTES).zip(indices) {
+            let color = u32::from_le_bytes([pixel[0], pixel[1], pixel[2], 0]);
+            if color != last {
+                last = color;
+                place = self.place(color)?;
             }
+            *index = place;
         }
+        Some(())
+    }
+
+    fn place(&mut self, color: u32) -> Option<u8> {
+        // The high bits of a product depend on all bits of the colour.
+        let mut slot = (color.wrapping_mul(0x9e37_79b1) >> (u32::BITS - SLOT_BITS)) as usize;
+        while self.slots[slot] != color {
+            if self.slots[slot] == NONE {
+                let place = u8::try_from(self.found.len()).ok()?;
+                self.found.push(color);
+                self.slots[slot] = color;
+                self.places[slot] = place;
+                break;
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+        Some(self.places[slot])
     }
 
     /// How many were found.
