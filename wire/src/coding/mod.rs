@@ -145,9 +145,14 @@ impl Unpacker {
         let row_bytes = palette::row_bytes(rect.width_px, bits);
         let len = count * COLOR_BYTES + row_bytes * usize::from(rect.height_px);
         let (colors, rows) = self.stream(packed, len)?.split_at(count * COLOR_BYTES);
-        let mut pixels = Vec::with_capacity(rect.pixels() as usize * PIXEL_BYTES);
-        for row in rows.chunks_exact(row_bytes) {
-            palette::draw_row(row, bits, rect.width_px, colors, &mut pixels)?;
+        let color = |color: &[u8; COLOR_BYTES]| [color[0], color[1], color[2], 0];
+        let colors: Vec<_> = colors.as_chunks().0.iter().map(color).collect();
+        let pixel_row_bytes = usize::from(rect.width_px) * PIXEL_BYTES;
+        let mut pixels = vec![0; rect.pixels() as usize * PIXEL_BYTES];
+        for (row, pixels) in
+            rows.chunks_exact(row_bytes).zip(pixels.chunks_exact_mut(pixel_row_bytes))
+        {
+            palette::draw_row(row, bits, &colors, pixels)?;
         }
         Some(pixels.into())
     }

@@ -1,7 +1,7 @@
 //! Pixels as indices into a few colours. Indices have 1, 2, 4 or 8 bits, the
 //! leftmost pixel's the highest of a byte; each row is padded to a byte.
 
-use super::COLOR_BYTES;
+use crate::framebuffer::PIXEL_BYTES;
 
 /// The most colours of a palette.
 pub const COLORS_MAX: usize = 256;
@@ -35,23 +35,21 @@ pub fn pack_row(indices: &[u8], index_bits: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the pixels of a packed row, four bytes each. `None` if an index has
-/// no colour.
+/// Writes the pixels of a packed row. `None` if an index has no colour.
 pub(super) fn draw_row(
     packed: &[u8],
     index_bits: u32,
-    width_px: u16,
-    colors: &[u8],
-    out: &mut Vec<u8>,
+    colors: &[[u8; PIXEL_BYTES]],
+    pixels: &mut [u8],
 ) -> Option<()> {
-    let per_byte = 8 / index_bits as usize;
     let mask = 0xff >> (8 - index_bits);
-    for x in 0..usize::from(width_px) {
-        let place = per_byte - 1 - x % per_byte;
-        let index = (packed.get(x / per_byte)? >> (place as u32 * index_bits)) & mask;
-        let start = usize::from(index) * COLOR_BYTES;
-        let color = colors.get(start..start + COLOR_BYTES)?;
-        out.extend_from_slice(&[color[0], color[1], color[2], 0]);
+    let pixels_of_bytes = pixels.chunks_mut(PIXEL_BYTES * 8 / index_bits as usize);
+    for (byte, pixels) in packed.iter().zip(pixels_of_bytes) {
+        let mut left = 8;
+        for pixel in pixels.chunks_exact_mut(PIXEL_BYTES) {
+            left -= index_bits;
+            pixel.copy_from_slice(colors.get(usize::from((byte >> left) & mask))?);
+        }
     }
     Some(())
 }
