@@ -96,9 +96,14 @@ impl Plan {
         self.secs * 40
     }
 
-    /// How often a connection is made.
+    /// How often a card is inserted.
     pub fn connects(&self) -> u64 {
         (self.secs * 2).min(20)
+    }
+
+    /// How often a viewer is started.
+    pub fn starts(&self) -> u64 {
+        self.secs.min(10)
     }
 
     /// How many keys are typed in xterm, ten a second: 100 in a full run.
