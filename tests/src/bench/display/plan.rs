@@ -59,7 +59,11 @@ impl Plan {
         Plan::new(secs, workloads.as_deref(), products)
     }
 
-    fn new(secs: u64, workloads: Option<&str>, products: Option<String>) -> Result<Self> {
+    pub(super) fn new(
+        secs: u64,
+        workloads: Option<&str>,
+        products: Option<String>,
+    ) -> Result<Self> {
         ensure!((1..=600).contains(&secs), "SECS is 1 to 600");
         let all = WORKLOADS.map(|(name, _)| name).join(",");
         let named = |name: &str| {

@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_column_for_each_product_and_no_empty_row() {
-        let plan = Plan::from_environment().unwrap();
+        let plan = Plan::new(10, None, None).unwrap();
         let table = table(&plan, &[Measured::new("screen alone"), measured()]);
         let lines: Vec<&str> = table.trim().lines().collect();
         assert_eq!(lines[0], "| | screen alone | Afterglow |");
