@@ -4,8 +4,8 @@
 #
 # It installs what is missing and nothing else, never removes or replaces a
 # package, and starts no service. When nothing is missing it calls no apt at
-# all. The tests' card reader, PostgreSQL and sshd are never installed: where they
-# are not on the machine already, their packages are unpacked under target/.
+# all. The tests' card reader, PostgreSQL, sshd and TigerVNC are never installed:
+# where they are not on the machine already, their packages are unpacked under target/.
 set -eu
 
 say() { printf '%s\n' "$*" >&2; }
@@ -30,6 +30,8 @@ store_packages="postgresql"
 # Homes on a host of their own: a private sshd, and sshfs to mount them. No
 # installed sshd is started or asked.
 home_packages="sshfs openssh-client openssh-server"
+# What the bench compares with. It does without where this cannot be had.
+rival_packages="tigervnc-standalone-server tigervnc-viewer"
 # systemd-analyze checks the server's unit; no systemd is started.
 unit_packages="systemd"
 
@@ -134,7 +136,10 @@ case "${1:-}" in
         install_missing $build_packages $session_packages $window_packages $network_packages
         unpack postgres $store_packages
         unpack sshfs $home_packages
+        "$0" rival || say "TigerVNC cannot be had: the bench measures Afterglow alone."
         ;;
+    # Only for the line above.
+    rival) unpack tigervnc $rival_packages ;;
     test)
         check_tools
         check_lint_tools

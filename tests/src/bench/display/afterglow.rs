@@ -38,7 +38,7 @@ pub fn measure(plan: &Plan) -> Result<Measured> {
     let stage = stage(&site, &screen, &desk, &dtu)?;
     workloads::run(&stage, plan, &mut measured)?;
     if plan.has(Workload::Connect) {
-        connects(&stage, dtu, plan.connects(), &mut measured, |number| {
+        connects(&stage, dtu, plan, &mut measured, |number| {
             open(&site, &screen, &desk, &format!("unit-{number}"))
         })?;
     }
@@ -54,12 +54,12 @@ pub fn measure(plan: &Plan) -> Result<Measured> {
 fn connects<'a>(
     stage: &Stage,
     dtu: Dtu<'_>,
-    count: u64,
+    plan: &Plan,
     measured: &mut Measured,
     open: impl Fn(u64) -> Result<Dtu<'a>>,
 ) -> Result<()> {
     let connect = Connect::prepare(stage)?;
-    for _ in 0..count {
+    for _ in 0..plan.connects() {
         let mark = dtu.events.mark()?;
         dtu.toggle_card()?;
         dtu.events.wait_after(mark, "removed", |_| true)?;
@@ -68,7 +68,7 @@ fn connects<'a>(
         measured.insert_us.push(inserted_us);
     }
     drop(dtu);
-    for number in 0..count.div_ceil(3) {
+    for number in 0..plan.starts() {
         connect.wait_gone()?;
         let (started_us, dtu) = connect.time(|| open(number))?;
         measured.start_us.push(started_us);

@@ -43,6 +43,10 @@ impl<'a> Connect<'a> {
             let seen = scope.spawn(|| self.stage.watch.wait_for(&self.sight, wait::PATIENCE));
             let begun = begin();
             let seen_us = seen.join().map_err(|_| anyhow::anyhow!("the watching panicked"))?;
+            if seen_us.is_err() {
+                // For who reads the error: what was there instead.
+                self.stage.is_exact("connect")?;
+            }
             Ok((seen_us.context("a connection")? - began_us, begun?))
         })
     }

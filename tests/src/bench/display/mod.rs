@@ -18,6 +18,7 @@
 //! | [`counters`] | bytes, processor time, memory |
 //! | [`stage`] | where one product is measured |
 //! | [`afterglow`] | a server and a DTU |
+//! | [`tigervnc`] | Debian's TigerVNC, where it is |
 //! | [`alone`] | no product at all: the programs on the viewer's screen |
 //! | [`table`] | the table, the last line |
 
@@ -32,6 +33,7 @@ pub mod latency;
 pub mod plan;
 pub mod stage;
 pub mod table;
+pub mod tigervnc;
 pub mod watch;
 pub mod workloads;
 
@@ -42,6 +44,15 @@ pub fn run() -> Result<()> {
     let mut measured = vec![alone::measure(&plan)?];
     if plan.has_product("afterglow") {
         measured.push(afterglow::measure(&plan)?);
+    }
+    if plan.has_product("tigervnc") {
+        match tigervnc::find() {
+            Some(packages) => measured.push(tigervnc::measure(&packages, &plan)?),
+            None => println!("TigerVNC is not on this machine: it is not measured"),
+        }
+    }
+    if measured.iter().any(|one| one.product == tigervnc::NAME) {
+        println!("TigerVNC's viewer: {}; no encryption", tigervnc::VIEWER_OPTIONS.join(" "));
     }
     print!("{}", table::table(&plan, &measured));
     println!("{}", table::last_line(measured.iter().find(|one| one.product == afterglow::NAME)));

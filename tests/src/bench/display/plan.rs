@@ -59,7 +59,11 @@ impl Plan {
         Plan::new(secs, workloads.as_deref(), products)
     }
 
-    fn new(secs: u64, workloads: Option<&str>, products: Option<String>) -> Result<Self> {
+    pub(super) fn new(
+        secs: u64,
+        workloads: Option<&str>,
+        products: Option<String>,
+    ) -> Result<Self> {
         ensure!((1..=600).contains(&secs), "SECS is 1 to 600");
         let all = WORKLOADS.map(|(name, _)| name).join(",");
         let named = |name: &str| {
@@ -96,9 +100,14 @@ impl Plan {
         self.secs * 40
     }
 
-    /// How often a connection is made.
+    /// How often a card is inserted.
     pub fn connects(&self) -> u64 {
         (self.secs * 2).min(20)
+    }
+
+    /// How often a viewer is started.
+    pub fn starts(&self) -> u64 {
+        self.secs.min(10)
     }
 
     /// How many keys are typed in xterm, ten a second: 100 in a full run.

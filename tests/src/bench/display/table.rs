@@ -184,6 +184,10 @@ pub fn last_line(measured: Option<&Measured>) -> String {
     let megabytes =
         |workload| measured.traffic(workload).map(|traffic| traffic.cost.bytes as f64 / 1e6);
     let scroll = measured.traffic(Workload::Scroll).filter(|scroll| scroll.cost.time_s > 0.0);
+    let exact = match (measured.checks.is_empty(), measured.is_exact()) {
+        (true, _) => NONE,
+        (false, exact) => ["0", "1"][usize::from(exact)],
+    };
     let fields = [
         ("latency_p50_ms", number(ms(&measured.latency_us, 50), 2)),
         ("latency_p99_ms", number(ms(&measured.latency_us, 99), 2)),
@@ -197,7 +201,7 @@ pub fn last_line(measured: Option<&Measured>) -> String {
         ("video_mb", number(megabytes(Workload::Video), 2)),
         ("server_cpu_s", number(measured.work_s(|cost| cost.server_cpu_s), 2)),
         ("dtu_cpu_s", number(measured.work_s(|cost| cost.viewer_cpu_s), 2)),
-        ("exact", u8::from(measured.is_exact()).to_string()),
+        ("exact", exact.to_owned()),
     ];
     let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("bench-display: {}", fields.join(" "))
@@ -237,7 +241,7 @@ mod tests {
             last_line(None),
             "bench-display: latency_p50_ms=- latency_p99_ms=- letter_p50_ms=- connect_ms=- \
              typing_kb=- scroll_mb=- scroll_fps=- drag_mb=- pages_mb=- video_mb=- \
-             server_cpu_s=- dtu_cpu_s=- exact=0"
+             server_cpu_s=- dtu_cpu_s=- exact=-"
         );
     }
 
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_table_has_a_column_for_each_product_and_no_empty_row() {
-        let plan = Plan::from_environment().unwrap();
+        let plan = Plan::new(10, None, None).unwrap();
         let table = table(&plan, &[Measured::new("screen alone"), measured()]);
         let lines: Vec<&str> = table.trim().lines().collect();
         assert_eq!(lines[0], "| | screen alone | Afterglow |");

@@ -71,12 +71,13 @@ impl Sight {
         Sight { parts, whole: Some(picture) }
     }
 
-    /// One colour on all of a screen of this size.
+    /// One colour on all of a screen of this size; columns of it are looked at.
     pub fn color(color: u32, (width_px, height_px): (u16, u16)) -> Self {
         let [_, red, green, blue] = color.to_be_bytes();
         let (width_px, height_px) = (usize::from(width_px), usize::from(height_px));
         let pixels = vec![[blue, green, red, 0]; width_px * height_px];
-        Sight::whole(Picture { width_px, height_px, pixels })
+        let whole = Sight::whole(Picture { width_px, height_px, pixels });
+        Sight { whole: None, ..whole }
     }
 
     /// A small part of the screen, with what a picture has at its upper left.
@@ -171,21 +172,26 @@ impl Watch {
         }
     }
 
-    /// Waits until a sight is there; gives the time at which it was read.
+    /// Waits until a sight is there. Gives the time at which the change was told
+    /// that brought it; where more changed while that was looked at, the time of
+    /// the look.
     pub fn wait_for(&self, sight: &Sight, timeout: Duration) -> Result<u64> {
         let end = Instant::now() + timeout;
+        let mut told = None;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
-            let told = self.changed(left)?;
             if self.shows(sight)? {
-                let at_us = now_us();
+                let read_us = now_us();
+                // Nothing changed since it was told: so it was all there then.
+                let more = self.changed(Duration::ZERO)?;
                 if self.shows_whole(sight)? {
-                    return Ok(at_us);
+                    return Ok(if more.is_none() { told.unwrap_or(read_us) } else { read_us });
                 }
             }
-            if told.is_none() && left.is_zero() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 bail!("waited {} s in vain for what is to be seen", timeout.as_secs_f32());
             }
+            told = self.changed(left)?;
         }
     }
 
@@ -207,19 +213,25 @@ impl Watch {
         Ok(changes_us)
     }
 
-    /// True if the parts of a sight are there.
+    /// True if the parts of a sight are there. The last ones are looked at
+    /// first, so that little is read of a picture that is not finished.
     pub fn shows(&self, sight: &Sight) -> Result<bool> {
+        let (first, last) = sight.parts.split_at(sight.parts.len() - 1);
+        Ok(self.shows_parts(last)? && self.shows_parts(first)?)
+    }
+
+    fn shows_parts(&self, parts: &[Part]) -> Result<bool> {
         let mut asked = Vec::new();
-        for part in &sight.parts {
+        for part in parts {
             let ((x, y), (width, height)) = (part.place_px, part.size_px);
             let format = ImageFormat::Z_PIXMAP;
             asked.push(self.connection.get_image(format, self.root, x, y, width, height, !0)?);
         }
         let mut shown = true;
-        for (part, asked) in sight.parts.iter().zip(asked) {
+        for (part, asked) in parts.iter().zip(asked) {
             let data = asked.reply().context("GetImage")?.data;
-            shown &=
-                data.chunks_exact(4).zip(&part.pixels).all(|(are, wanted)| are[..3] == wanted[..3]);
+            let mut pixels = data.chunks_exact(4).zip(&part.pixels);
+            shown &= pixels.all(|(are, wanted)| are[..3] == wanted[..3]);
         }
         Ok(shown)
     }
@@ -271,7 +283,7 @@ mod tests {
         assert_eq!(sight.parts.len(), 21);
         assert_eq!(sight.parts[20].place_px, (1279, 0));
         assert!(sight.parts.iter().all(|part| part.pixels == vec![[3, 2, 1, 0]; 720]));
-        let picture = sight.whole.unwrap();
+        let picture = Picture { width_px: 8, height_px: 13, pixels: vec![[9; 4]; 8 * 13] };
         let cell = Sight::part(&picture, (12, 26), (6, 13));
         assert_eq!((cell.parts[0].place_px, cell.parts[0].pixels.len()), ((12, 26), 78));
     }

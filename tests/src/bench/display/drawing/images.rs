@@ -70,8 +70,11 @@ pub fn photo(width_px: u16, height_px: u16, seed: u64) -> Vec<u8> {
                 color = color.map(|value| value * light);
             }
         }
-        let grain = 8.0 * (at(seed + 7, x as i64, y as i64) - 0.5);
-        color.map(|value| value + grain)
+        // Mostly of the same brightness in all channels, as a sensor's is.
+        let grain = |number| at(seed + number, x as i64, y as i64) - 0.5;
+        let bright = 6.0 * grain(7);
+        let tints = [8, 9, 10].map(|number| bright + 3.0 * grain(number));
+        std::array::from_fn(|channel| color[channel] + tints[channel])
     })
 }
 
@@ -133,7 +136,7 @@ pub fn fractal(width_px: u16, height_px: u16, number: u32) -> Vec<u8> {
             return [0.0; 3];
         }
         let smooth = steps as f32 + 1.0 - (re * re + im * im).ln().log2().max(0.0);
-        let wave = |phase: f32| 128.0 + 120.0 * (smooth * 0.18 + phase).sin();
+        let wave = |phase: f32| 128.0 + 120.0 * (smooth * 0.9 + phase).sin();
         [wave(0.0), wave(2.1), wave(4.2)]
     })
 }
