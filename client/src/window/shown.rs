@@ -3,7 +3,7 @@
 
 use super::{compare, cursor};
 use crate::osd::Osd;
-use crate::render::base::Placement;
+use crate::render::placement::{Placement, Scale};
 use crate::render::framebuffer::FrameError;
 use crate::render::gpu::{Gpu, GpuError, GpuTrouble};
 use crate::render::readback::Readback;
@@ -132,7 +132,7 @@ impl Shown {
     pub fn picture_pixel(&self, x: f64, y: f64) -> Option<(u16, u16)> {
         let size = self.scene.framebuffer.picture()?.size;
         let picture_px = (size.width_px().into(), size.height_px().into());
-        let place = Placement::fit(picture_px, self.surface.size_px());
+        let place = Placement::of(Scale::Fit, picture_px, self.surface.size_px());
         Some(place.picture_pixel(picture_px, x, y))
     }
 
