@@ -1,12 +1,15 @@
-// The picture on the window: as it is where the sizes are equal, else scaled
-// to fit, with margins. All arithmetic is in integers, so that every adapter
-// shows the same bytes.
+// The picture on the window, with margins: as it is where the sizes are equal,
+// else each pixel as a square, or blended with its neighbours. All arithmetic
+// is in integers, so that every adapter shows the same bytes.
 
 struct Blit {
     // Where the picture is on the window: left, top, width, height in pixels.
-    target_rect: vec4<u32>,
+    // What is left of and above the window is cut off.
+    target_rect: vec4<i32>,
     // How bright it is, of 256.
     brightness: u32,
+    // Not 0 if pixels are squares.
+    sharp: u32,
 }
 
 @group(0) @binding(0) var picture: texture_2d<f32>;
@@ -30,8 +33,8 @@ fn source_32nds(target_pixel: u32, target_pixels: u32, source_pixels: u32) -> i3
 }
 
 fn scaled(at: vec2<u32>, source_size: vec2<u32>) -> vec4<u32> {
-    let x = source_32nds(at.x, blit.target_rect.z, source_size.x);
-    let y = source_32nds(at.y, blit.target_rect.w, source_size.y);
+    let x = source_32nds(at.x, u32(blit.target_rect.z), source_size.x);
+    let y = source_32nds(at.y, u32(blit.target_rect.w), source_size.y);
     let near = vec2<i32>(x, y) / 32;
     let far = min(near + 1, vec2<i32>(source_size) - 1);
     let part = vec2<u32>(vec2<i32>(x, y) % 32);
@@ -42,16 +45,19 @@ fn scaled(at: vec2<u32>, source_size: vec2<u32>) -> vec4<u32> {
 
 @fragment
 fn pixel(@builtin(position) position: vec4<f32>) -> @location(0) vec4<f32> {
-    let window = vec2<u32>(position.xy);
+    let window = vec2<i32>(position.xy);
     let rect = blit.target_rect;
     if any(window < rect.xy) || any(window >= rect.xy + rect.zw) {
         return vec4<f32>(0.0, 0.0, 0.0, 1.0);
     }
-    let at = window - rect.xy;
+    let at = vec2<u32>(window - rect.xy);
     let source_size = textureDimensions(picture);
+    let target_size = vec2<u32>(rect.zw);
     var color: vec4<u32>;
-    if all(source_size == rect.zw) {
+    if all(source_size == target_size) {
         color = texel(vec2<i32>(at));
+    } else if blit.sharp != 0u {
+        color = texel(vec2<i32>(at * source_size / target_size));
     } else {
         color = scaled(at, source_size);
     }

@@ -1,6 +1,8 @@
 //! The command line of `afterglow`.
 
+use crate::render::placement::Scale;
 use crate::token::Choice;
+use crate::window::present::Renderer;
 use afterglow_wire::ids::{GroupId, InvalidName, Keymap, Size};
 use clap::Parser;
 use std::fmt;
@@ -59,6 +61,15 @@ pub struct Cli {
     /// as long as the window fills the screen; 0 is never.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub dark_after: u32,
+
+    /// Who draws. All of them show the same pixels.
+    #[arg(long, value_enum, default_value_t)]
+    pub renderer: Renderer,
+
+    /// What is done about a picture that has not the window's size, such as
+    /// one of a session that allows none so large.
+    #[arg(long, value_enum, default_value_t)]
+    pub scale: Scale,
 
     /// The keyboard's layout, such as us or de(nodeadkeys); detected if not
     /// given.
@@ -168,6 +179,10 @@ mod tests {
             "--fullscreen",
             "--dark-after",
             "90",
+            "--renderer",
+            "cpu",
+            "--scale",
+            "1:1",
             "--keymap",
             "de(nodeadkeys)",
             "--group",
@@ -189,6 +204,7 @@ mod tests {
         assert_eq!(cli.event_log, Some("-".to_owned()));
         assert_eq!(cli.state, Some("/s".into()));
         assert_eq!(cli.dark_after, 90);
+        assert_eq!((cli.renderer, cli.scale), (Renderer::Cpu, Scale::Unscaled));
         assert!(cli.fullscreen && cli.screenshot.is_some() && cli.keymap.is_some());
     }
 
@@ -203,6 +219,8 @@ mod tests {
             ["--size", "0x0"],
             ["--group", "abc"],
             ["--keymap", "?"],
+            ["--renderer", "gl"],
+            ["--scale", "2:1"],
         ] {
             let error = parse(&words).unwrap_err().to_string();
             assert!(error.contains(words[0]), "{error}");

@@ -22,6 +22,9 @@ const LINES_WAITING_MAX: usize = 4096;
 #[serde(tag = "event", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are the log's format, told in the documentation")]
 pub enum Event {
+    /// Who draws: `renderer` is wgpu or cpu. The adapter draws everything, or
+    /// what the processor does not; `software` tells if it is a program.
+    Renderer { renderer: &'static str, adapter: String, software: bool },
     /// A server is known: `via` is listed, dns, dhcp, group, answer, remembered
     /// or heard.
     ServerFound { server: Option<String>, address: String, via: &'static str },

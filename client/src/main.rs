@@ -4,6 +4,7 @@
 use afterglow_client::cli::Cli;
 use afterglow_client::event_log::EventLog;
 use afterglow_client::state_dir::StateDir;
+use afterglow_client::window::present::PresentOptions;
 use afterglow_client::window::{self, Display};
 use afterglow_client::{keyboard, network};
 use anyhow::Context;
@@ -41,6 +42,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         None => EventLog::none(),
     };
     let (to_network, from_window) = tokio::sync::mpsc::channel(window::CHANNEL_MESSAGES);
+    let present =
+        PresentOptions { renderer: cli.renderer, scale: cli.scale, event_log: event_log.clone() };
     let options = network::Options {
         servers: cli.servers.iter().map(ToString::to_string).collect(),
         group: cli.group,
@@ -59,6 +62,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             fullscreen: cli.fullscreen,
             keymap,
             dark_after_ms: (cli.dark_after > 0).then(|| u64::from(cli.dark_after) * 1000),
+            present,
             screenshot: cli.screenshot,
         },
         to_network,

@@ -11,6 +11,7 @@ mod keys;
 mod outbox;
 mod pointer;
 mod power;
+pub mod present;
 mod screenshot;
 mod shown;
 
@@ -18,7 +19,7 @@ pub use display::Display;
 pub use outbox::CHANNEL_MESSAGES;
 
 use crate::osd;
-use crate::render::gpu::{GpuError, GpuTrouble};
+use crate::render::gpu::GpuTrouble;
 use crate::view::{Ask, FromWindow, ToWindow};
 use afterglow_wire::ids::{Keymap, Size};
 use afterglow_wire::input::InputEvent;
@@ -28,6 +29,7 @@ use keys::{HotKey, KeyChange, KeyOutcome, Keys};
 use outbox::Outbox;
 use pointer::{Buttons, Wheel};
 use power::Power;
+use present::{PresentError, PresentOptions, Trouble};
 use shown::{Shown, Turn};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -61,7 +63,7 @@ pub enum WindowError {
     NoWindow(winit::error::OsError),
     /// There is nothing to draw with.
     #[error(transparent)]
-    Gpu(#[from] GpuError),
+    Present(#[from] PresentError),
     /// The graphics device is lost again and again.
     #[error("the graphics device was lost {DEVICES_LOST_MAX} times: {0}")]
     DeviceLost(String),
@@ -84,6 +86,8 @@ pub struct Options {
     pub keymap: Keymap,
     /// After which time without a use a window that fills its display goes dark.
     pub dark_after_ms: Option<u64>,
+    /// How pictures come onto it.
+    pub present: PresentOptions,
     /// Where screenshots go.
     pub screenshot: Option<PathBuf>,
 }
@@ -220,12 +224,10 @@ impl App {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn trouble(&self) -> impl Fn(GpuTrouble) + Clone + Send + Sync + 'static {
+    fn trouble(&self) -> Trouble {
         let proxy = self.proxy.clone();
-        move |trouble| {
-            // It fails once the window is closed, and then nobody minds.
-            let _ = proxy.send_event(Wake::Gpu(trouble));
-        }
+        // It fails once the window is closed, and then nobody minds.
+        Arc::new(move |trouble| drop(proxy.send_event(Wake::Gpu(trouble))))
     }
 
     fn open(&mut self, event_loop: &ActiveEventLoop) -> Result<(), WindowError> {
@@ -239,12 +241,13 @@ impl App {
             .with_inner_size(winit::dpi::PhysicalSize::new(size.0, size.1))
             .with_fullscreen(self.options.fullscreen.then_some(Fullscreen::Borderless(None)));
         let window = event_loop.create_window(attributes).map_err(WindowError::NoWindow)?;
-        let shown =
-            Shown::new(Arc::new(window), event_loop.owned_display_handle(), self.trouble())?;
-        let inner = shown.window.inner_size();
-        self.shown = Some(shown);
+        let inner = window.inner_size();
+        // The network has something to do while the drivers start.
         let size = clamped(inner.width, inner.height);
         self.outbox.send(FromWindow::Ready { size, keymap: self.options.keymap.clone() });
+        let display = event_loop.owned_display_handle();
+        let (options, trouble) = (&self.options.present, self.trouble());
+        self.shown = Some(Shown::new(Arc::new(window), display, options, &trouble)?);
         Ok(())
     }
 
@@ -339,7 +342,8 @@ impl App {
         }
         let Some(shown) = self.shown.take() else { return };
         let display = event_loop.owned_display_handle();
-        match shown.rebuilt(display, self.now_ms(), self.trouble()) {
+        let options = &self.options.present;
+        match shown.rebuilt(display, options, self.now_ms(), &self.trouble()) {
             Ok(shown) => {
                 self.shown = Some(shown);
                 let text = "the graphics device was lost, and the picture with it".to_owned();

@@ -32,6 +32,10 @@ pub struct DtuOptions {
     pub size_px: (u16, u16),
     /// `--fullscreen --dark-after`, in seconds.
     pub dark_after_s: Option<u32>,
+    /// `--renderer`; it chooses itself if not given.
+    pub renderer: Option<&'static str>,
+    /// `--scale`.
+    pub scale: Option<&'static str>,
     /// Where its window goes.
     pub place_px: (i32, i32),
     /// The font of its session's terminals, for who looks for words.
@@ -51,6 +55,8 @@ impl DtuOptions {
             keymap: Some("us".to_owned()),
             size_px: (640, 480),
             dark_after_s: None,
+            renderer: None,
+            scale: None,
             place_px: (0, 0),
             font: XTERM_FONT,
             pcscd: None,
@@ -67,6 +73,24 @@ impl DtuOptions {
     /// All of its screen, and dark when nobody uses it for so long.
     pub fn dark_after(mut self, seconds: u32) -> Self {
         self.dark_after_s = Some(seconds);
+        self
+    }
+
+    /// With this renderer: `wgpu` or `cpu`.
+    pub fn renderer(mut self, renderer: &'static str) -> Self {
+        self.renderer = Some(renderer);
+        self
+    }
+
+    /// With a picture that is scaled in this way: `fit`, `1:1` or `integer`.
+    pub fn scale(mut self, scale: &'static str) -> Self {
+        self.scale = Some(scale);
+        self
+    }
+
+    /// With a window of this size.
+    pub fn size(mut self, width_px: u16, height_px: u16) -> Self {
+        self.size_px = (width_px, height_px);
         self
     }
 
@@ -102,6 +126,10 @@ pub fn command(
         .arg(files.join("screenshot.png"));
     if let Some(keymap) = &options.keymap {
         program.args(["--keymap", keymap]);
+    }
+    let choices = [("--renderer", options.renderer), ("--scale", options.scale)];
+    for (flag, choice) in choices {
+        program.args(choice.into_iter().flat_map(|choice| [flag, choice]));
     }
     if let Some(seconds) = options.dark_after_s {
         program.args(["--fullscreen", "--dark-after", &seconds.to_string()]);

@@ -2,6 +2,7 @@
 //! dimmed, or a quiet background while there is none.
 
 use super::framebuffer::Picture;
+use super::placement::{Placement, Scale};
 use crate::view;
 use wgpu::util::DeviceExt;
 
@@ -9,60 +10,6 @@ use wgpu::util::DeviceExt;
 const BRIGHTNESS_LIVE: u32 = 256;
 /// Of 256: there is no link to the session.
 const BRIGHTNESS_DIMMED: u32 = 88;
-
-/// Where a picture is on the window, in the window's pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placement {
-    /// The left edge.
-    pub x_px: u32,
-    /// The top edge.
-    pub y_px: u32,
-    /// The width.
-    pub width_px: u32,
-    /// The height.
-    pub height_px: u32,
-}
-
-impl Placement {
-    /// As large as fits with its proportions kept, in the middle. Sizes are
-    /// width and height in pixels.
-    pub fn fit(picture_px: (u32, u32), window_px: (u32, u32)) -> Self {
-        let ((picture_w, picture_h), (window_w, window_h)) = (picture_px, window_px);
-        let (wide, high) = (
-            u64::from(window_w) * u64::from(picture_h),
-            u64::from(window_h) * u64::from(picture_w),
-        );
-        let (width_px, height_px) = if wide <= high {
-            (window_w, (wide / u64::from(picture_w.max(1))) as u32)
-        } else {
-            ((high / u64::from(picture_h.max(1))) as u32, window_h)
-        };
-        let (width_px, height_px) = (width_px.max(1), height_px.max(1));
-        Placement {
-            x_px: window_w.saturating_sub(width_px) / 2,
-            y_px: window_h.saturating_sub(height_px) / 2,
-            width_px,
-            height_px,
-        }
-    }
-
-    /// The picture's pixel at a place of the window, or the nearest one.
-    pub fn picture_pixel(
-        &self,
-        picture_px: (u32, u32),
-        window_x: f64,
-        window_y: f64,
-    ) -> (u16, u16) {
-        let map = |at: f64, start: u32, length: u32, pixels: u32| {
-            let inside = (at - f64::from(start)) * f64::from(pixels) / f64::from(length);
-            inside.floor().clamp(0.0, f64::from(pixels.saturating_sub(1))) as u16
-        };
-        (
-            map(window_x, self.x_px, self.width_px, picture_px.0),
-            map(window_y, self.y_px, self.height_px, picture_px.1),
-        )
-    }
-}
 
 /// Draws it.
 #[derive(Debug)]
@@ -87,7 +34,7 @@ impl Base {
     pub fn draw(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        how: view::Picture,
+        (how, scale): (view::Picture, Scale),
         picture: Option<&Picture>,
         target: &wgpu::Texture,
         target_view: &wgpu::TextureView,
@@ -106,7 +53,7 @@ impl Base {
                 );
             }
             (Some(brightness), Some(picture)) => {
-                self.draw_picture(encoder, brightness, picture, target, target_view);
+                self.draw_picture(encoder, (brightness, scale), picture, target, target_view);
             }
             _ => self.draw_background(encoder, target, target_view),
         }
@@ -115,15 +62,17 @@ impl Base {
     fn draw_picture(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        brightness: u32,
+        (brightness, scale): (u32, Scale),
         picture: &Picture,
         target: &wgpu::Texture,
         target_view: &wgpu::TextureView,
     ) {
         let source = (picture.texture.width(), picture.texture.height());
-        let place = Placement::fit(source, (target.width(), target.height()));
+        let place = Placement::of(scale, source, (target.width(), target.height()));
+        let Placement { x_px, y_px, width_px, height_px, sharp } = place;
+        let corner = [x_px, y_px].map(i32::cast_unsigned);
         let numbers =
-            [place.x_px, place.y_px, place.width_px, place.height_px, brightness, 0, 0, 0];
+            [corner[0], corner[1], width_px, height_px, brightness, u32::from(sharp), 0, 0];
         let uniform = self.uniform(&numbers);
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("blit"),
@@ -182,27 +131,4 @@ fn can_copy(picture: &wgpu::Texture, target: &wgpu::Texture) -> bool {
     target.usage().contains(wgpu::TextureUsages::COPY_DST)
         && target.format() == picture.format()
         && target.size() == picture.size()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_picture_of_the_windows_size_covers_it() {
-        let place = Placement::fit((800, 600), (800, 600));
-        assert_eq!(place, Placement { x_px: 0, y_px: 0, width_px: 800, height_px: 600 });
-        assert_eq!(place.picture_pixel((800, 600), 799.9, 0.2), (799, 0));
-        assert_eq!(place.picture_pixel((800, 600), -5.0, 900.0), (0, 599));
-    }
-
-    #[test]
-    fn other_sizes_keep_their_proportions_in_the_middle() {
-        let wide = Placement::fit((200, 100), (800, 600));
-        assert_eq!(wide, Placement { x_px: 0, y_px: 100, width_px: 800, height_px: 400 });
-        let high = Placement::fit((100, 200), (800, 600));
-        assert_eq!(high, Placement { x_px: 250, y_px: 0, width_px: 300, height_px: 600 });
-        assert_eq!(wide.picture_pixel((200, 100), 400.0, 300.0), (100, 50));
-        assert_eq!(Placement::fit((8192, 16), (20, 20)).height_px, 1);
-    }
 }

@@ -53,21 +53,19 @@ pub struct Gpu {
 
 impl Gpu {
     /// The adapter that suits the window best, else any that can show
-    /// something on it.
-    pub fn for_surface(
+    /// something on it; the best of all if there is no window.
+    pub fn adapter(
         instance: &wgpu::Instance,
-        surface: &wgpu::Surface<'_>,
-        trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
-    ) -> Result<Self, GpuError> {
+        surface: Option<&wgpu::Surface<'_>>,
+    ) -> Result<wgpu::Adapter, GpuError> {
         let request = |force_fallback_adapter| {
             pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions {
                 force_fallback_adapter,
-                compatible_surface: Some(surface),
+                compatible_surface: surface,
                 ..Default::default()
             }))
         };
-        let adapter = request(false).or_else(|_| request(true)).map_err(GpuError::NoAdapter)?;
-        Gpu::open(adapter, trouble)
+        request(false).or_else(|_| request(true)).map_err(GpuError::NoAdapter)
     }
 
     /// An adapter in software that shows nothing, for tests: the same bytes
@@ -84,7 +82,8 @@ impl Gpu {
         Gpu::open(adapter, trouble)
     }
 
-    fn open(
+    /// The adapter's device.
+    pub fn open(
         adapter: wgpu::Adapter,
         trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
     ) -> Result<Self, GpuError> {
@@ -110,4 +109,9 @@ impl Gpu {
         }));
         Ok(Gpu { adapter, device, queue })
     }
+}
+
+/// True if it is a program that only plays a graphics card.
+pub fn is_software(adapter: &wgpu::Adapter) -> bool {
+    adapter.get_info().device_type == wgpu::DeviceType::Cpu
 }

@@ -1,4 +1,4 @@
-//! Display commands on the GPU, and what the window shows.
+//! Display commands on the GPU or the CPU, and what the window shows.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -8,11 +8,14 @@
 //! | [`bitmap`] | BITMAP |
 //! | [`cscs`] | CSCS |
 //! | [`payloads`] | what BITMAP and CSCS bring for their shaders |
+//! | [`placement`] | where the picture is on the window, and how it is scaled |
 //! | [`base`] | the picture or the background, beneath the on-screen display |
 //! | [`overlay`] | the on-screen display's triangles |
 //! | [`scene`] | both together, on a window or on nothing but memory |
 //! | [`surface`] | the window's swapchain |
 //! | [`readback`] | a texture's bytes |
+//! | [`plain`] | the session's picture and its pixels on the window, without a GPU |
+//! | [`damage`] | what of a picture changed |
 //!
 //! What a command does to the picture is what
 //! [`afterglow_wire::framebuffer`] says, bit for bit: 8-bit formats that are
@@ -21,11 +24,14 @@
 pub mod base;
 pub mod bitmap;
 pub mod cscs;
+pub mod damage;
 pub mod fill;
 pub mod framebuffer;
 pub mod gpu;
 pub mod overlay;
 pub mod payloads;
+pub mod placement;
+pub mod plain;
 pub mod readback;
 pub mod scene;
 pub mod surface;

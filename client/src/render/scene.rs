@@ -4,6 +4,7 @@ use super::base::Base;
 use super::framebuffer::Framebuffer;
 use super::gpu::Gpu;
 use super::overlay::{Drawing, Overlay};
+use super::placement::Scale;
 use super::readback::Readback;
 use crate::view;
 
@@ -16,6 +17,8 @@ pub struct Scene {
     base: Base,
     /// The on-screen display.
     pub overlay: Overlay,
+    /// What is done about a picture that has not the target's size.
+    pub scale: Scale,
     /// True if nobody is there to see any of it: all is black.
     pub dark: bool,
 }
@@ -29,6 +32,7 @@ impl Scene {
             framebuffer: Framebuffer::new(gpu),
             base: Base::new(&gpu.device, format),
             overlay: Overlay::new(gpu, format),
+            scale: Scale::default(),
             dark: false,
         }
     }
@@ -54,7 +58,8 @@ impl Scene {
         if self.dark {
             return blacken(encoder, &view);
         }
-        self.base.draw(encoder, how, self.framebuffer.picture(), target, &view);
+        let picture = self.framebuffer.picture();
+        self.base.draw(encoder, (how, self.scale), picture, target, &view);
         self.overlay.draw(encoder, osd, target, &view);
     }
 

@@ -11,12 +11,15 @@ use afterglow_wire::truth::{BlockDigest, Truth, blocks, digest_of_rows};
 pub enum Picture {
     /// On the graphics adapter.
     Adapter(Readback),
+    /// Here already.
+    Memory(Pixels),
 }
 
 impl Picture {
     fn pixels(self) -> Result<Pixels, ReadbackError> {
         match self {
             Picture::Adapter(readback) => readback.wait(),
+            Picture::Memory(pixels) => Ok(pixels),
         }
     }
 }

@@ -1,14 +1,11 @@
 //! The window's contents: the session's picture and the on-screen display,
 //! drawn when something changed and never else.
 
+use super::present::{Contents, PresentError, PresentOptions, Presenter, Trouble};
 use super::{compare, cursor};
 use crate::osd::Osd;
-use crate::render::base::Placement;
 use crate::render::framebuffer::FrameError;
-use crate::render::gpu::{Gpu, GpuError, GpuTrouble};
 use crate::render::readback::Readback;
-use crate::render::scene::Scene;
-use crate::render::surface::{Acquired, Surface};
 use crate::view::{Ask, Picture, ToWindow, View};
 use afterglow_wire::command::Command;
 use std::sync::Arc;
@@ -32,11 +29,12 @@ enum Pointer {
 pub struct Shown {
     /// The window.
     pub window: Arc<Window>,
-    surface: Surface,
-    scene: Scene,
+    presenter: Presenter,
     osd: Osd,
     view: View,
     pointer: Pointer,
+    /// True if nobody is there to see any of it: all is black.
+    dark: bool,
     /// True if the next frame begins a new picture.
     new_picture: bool,
     /// True if what the window shows is not what it should show.
@@ -66,21 +64,16 @@ impl Shown {
     pub fn new(
         window: Arc<Window>,
         display: OwnedDisplayHandle,
-        trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
-    ) -> Result<Self, GpuError> {
-        let descriptor =
-            wgpu::InstanceDescriptor::new_with_display_handle(Box::new(display)).with_env();
-        let instance = wgpu::Instance::new(descriptor);
-        let surface = instance.create_surface(window.clone()).map_err(GpuError::NoSurface)?;
-        let gpu = Gpu::for_surface(&instance, &surface, trouble)?;
-        let surface = Surface::new(instance, window.clone(), surface, &gpu)?;
+        options: &PresentOptions,
+        trouble: &Trouble,
+    ) -> Result<Self, PresentError> {
         Ok(Shown {
-            scene: Scene::new(&gpu, surface.view_format()),
+            presenter: Presenter::new(&window, display, options, trouble)?,
             window,
-            surface,
             osd: Osd::new(),
             view: View { picture: Picture::Blank, panel: None, badge: None },
             pointer: Pointer::Default,
+            dark: false,
             new_picture: true,
             stale: true,
             retry_at_ms: 0,
@@ -94,13 +87,14 @@ impl Shown {
     pub fn rebuilt(
         self,
         display: OwnedDisplayHandle,
+        options: &PresentOptions,
         now_ms: u64,
-        trouble: impl Fn(GpuTrouble) + Clone + Send + Sync + 'static,
-    ) -> Result<Self, GpuError> {
-        let Shown { window, view, surface, scene, .. } = self;
+        trouble: &Trouble,
+    ) -> Result<Self, PresentError> {
+        let Shown { window, view, presenter, .. } = self;
         // A window has one surface at a time.
-        drop((surface, scene));
-        let mut shown = Shown::new(window, display, trouble)?;
+        drop(presenter);
+        let mut shown = Shown::new(window, display, options, trouble)?;
         shown.show(view, now_ms);
         Ok(shown)
     }
@@ -108,7 +102,7 @@ impl Shown {
     /// True if keys and pointer belong to the session.
     pub fn input_to_session(&self) -> bool {
         self.view.picture != Picture::Blank
-            && self.scene.framebuffer.picture().is_some()
+            && self.presenter.picture_px().is_some()
             && !self.osd.takes_input()
     }
 
@@ -130,21 +124,21 @@ impl Shown {
 
     /// The session's pixel beneath a place of the window.
     pub fn picture_pixel(&self, x: f64, y: f64) -> Option<(u16, u16)> {
-        let size = self.scene.framebuffer.picture()?.size;
-        let picture_px = (size.width_px().into(), size.height_px().into());
-        let place = Placement::fit(picture_px, self.surface.size_px());
+        let (place, picture_px) = self.presenter.placement()?;
         Some(place.picture_pixel(picture_px, x, y))
     }
 
     /// The window has a new size.
     pub fn resize(&mut self, width_px: u32, height_px: u32) {
-        self.surface.resize(width_px, height_px);
-        self.stale = true;
+        self.presenter.resize(width_px, height_px);
+        self.exposed();
         self.osd_stale = true;
     }
 
-    /// The window system lost what the window showed.
+    /// The window system lost what the window showed, or should show another
+    /// thing now: all of it is drawn.
     pub fn exposed(&mut self) {
+        self.presenter.invalidate();
         self.stale = true;
     }
 
@@ -152,11 +146,13 @@ impl Shown {
     pub fn show(&mut self, view: View, now_ms: u64) -> bool {
         let gone = view.picture == Picture::Blank && self.view.picture != Picture::Blank;
         if view.picture == Picture::Blank {
-            self.scene.framebuffer.clear();
+            self.presenter.clear();
             self.pointer = Pointer::Default;
         }
         self.osd.show(view.panel.as_ref(), view.badge.as_ref(), now_ms);
-        self.stale |= view.picture != self.view.picture;
+        if view.picture != self.view.picture {
+            self.exposed();
+        }
         self.osd_stale = true;
         self.view = view;
         self.apply_pointer();
@@ -165,10 +161,10 @@ impl Shown {
 
     /// Shows nothing but black, or everything again. Tells if that is a change.
     pub fn darken(&mut self, dark: bool) -> bool {
-        let changed = self.scene.dark != dark;
-        self.scene.dark = dark;
-        self.stale |= changed;
+        let changed = self.dark != dark;
+        self.dark = dark;
         if changed {
+            self.exposed();
             self.apply_pointer();
         }
         changed
@@ -188,9 +184,9 @@ impl Shown {
         now_ms: u64,
     ) -> Result<Turn, FrameError> {
         if std::mem::take(&mut self.new_picture) {
-            self.scene.framebuffer.clear();
+            self.presenter.clear();
         }
-        let (encoder, applied) = self.scene.framebuffer.apply(commands);
+        let applied = self.presenter.apply(commands);
         self.stale = true;
         if applied.is_ok() {
             self.unshown.push(number);
@@ -207,7 +203,7 @@ impl Shown {
             self.apply_pointer();
         }
         let mut turn = Turn::default();
-        self.draw(Some(encoder), now_ms, &mut turn);
+        self.draw(now_ms, &mut turn);
         applied.map(|()| turn)
     }
 
@@ -218,7 +214,7 @@ impl Shown {
             self.run_osd(now_ms, &mut turn);
         }
         if self.stale && self.retry_at_ms <= now_ms {
-            self.draw(None, now_ms, &mut turn);
+            self.draw(now_ms, &mut turn);
         }
         turn.again_at_ms =
             self.osd_again_at_ms.into_iter().chain(self.stale.then_some(self.retry_at_ms)).min();
@@ -227,12 +223,7 @@ impl Shown {
 
     /// The session's picture as it is now, if there is one.
     pub fn picture(&self) -> Option<compare::Picture> {
-        let texture = &self.scene.framebuffer.picture()?.texture;
-        let gpu = self.scene.gpu();
-        let mut encoder = gpu.device.create_command_encoder(&Default::default());
-        let readback = Readback::record(gpu, &mut encoder, texture);
-        gpu.queue.submit([encoder.finish()]);
-        Some(compare::Picture::Adapter(readback))
+        self.presenter.picture()
     }
 
     /// What the window shows, on its way into memory.
@@ -241,60 +232,50 @@ impl Shown {
             let mut turn = Turn::default();
             self.run_osd(now_ms, &mut turn);
         }
-        self.scene.snapshot(self.view.picture, self.osd.drawing(), self.surface.size_px())
+        self.presenter.snapshot(&contents(&self.view, &self.osd, self.dark))
     }
 
     fn run_osd(&mut self, now_ms: u64, turn: &mut Turn) {
         let was_up = !self.osd.drawing().primitives.is_empty();
         let scale = self.window.scale_factor() as f32;
-        let outcome = self.osd.run(now_ms, self.surface.size_px(), scale);
-        self.scene.overlay.update_textures(outcome.textures);
+        let outcome = self.osd.run(now_ms, self.presenter.size_px(), scale);
+        self.presenter.update_textures(outcome.textures);
         self.osd_again_at_ms = outcome.again_at_ms;
         self.osd_stale = false;
-        self.stale |= was_up || !self.osd.drawing().primitives.is_empty();
+        if was_up || !self.osd.drawing().primitives.is_empty() {
+            self.exposed();
+        }
         turn.asks.extend(outcome.asks);
     }
 
-    /// Draws on top of what is recorded already, with one submit.
-    fn draw(&mut self, recorded: Option<wgpu::CommandEncoder>, now_ms: u64, turn: &mut Turn) {
-        let gpu = self.scene.gpu().clone();
-        let mut encoder =
-            recorded.unwrap_or_else(|| gpu.device.create_command_encoder(&Default::default()));
-        // The loss of a device is told through its callback.
-        let _ = gpu.device.poll(wgpu::PollType::Poll);
-        match self.surface.acquire() {
-            Acquired::Texture(texture) => {
-                let osd = self.osd.drawing();
-                self.scene.draw(&mut encoder, self.view.picture, osd, &texture.texture);
-                gpu.queue.submit([encoder.finish()]);
-                self.surface.present(texture);
-                self.stale = false;
-                turn.frames_shown.append(&mut self.unshown);
-            }
-            Acquired::Later => {
-                gpu.queue.submit([encoder.finish()]);
-                // A hidden window must not hold the session up for ever: what
-                // it could not show for a while counts as shown.
-                if self.stale && self.retry_at_ms != 0 {
-                    turn.frames_shown.append(&mut self.unshown);
-                }
-                self.stale = true;
-                self.retry_at_ms = now_ms + RETRY_MS;
-                return;
-            }
+    fn draw(&mut self, now_ms: u64, turn: &mut Turn) {
+        if self.presenter.present(&contents(&self.view, &self.osd, self.dark)) {
+            self.stale = false;
+            self.retry_at_ms = 0;
+            return turn.frames_shown.append(&mut self.unshown);
         }
-        self.retry_at_ms = 0;
+        // A hidden window must not hold the session up for ever: what it could
+        // not show for a while counts as shown.
+        if self.stale && self.retry_at_ms != 0 {
+            turn.frames_shown.append(&mut self.unshown);
+        }
+        self.stale = true;
+        self.retry_at_ms = now_ms + RETRY_MS;
     }
 
     fn apply_pointer(&self) {
         let in_session = self.view.picture == Picture::Live && !self.osd.takes_input();
-        let hidden = self.scene.dark || in_session && matches!(self.pointer, Pointer::Hidden);
+        let hidden = self.dark || in_session && matches!(self.pointer, Pointer::Hidden);
         self.window.set_cursor_visible(!hidden);
         match &self.pointer {
             Pointer::Custom(cursor) if in_session => self.window.set_cursor(cursor.clone()),
             _ => self.window.set_cursor(Cursor::default()),
         }
     }
+}
+
+fn contents<'a>(view: &View, osd: &'a Osd, dark: bool) -> Contents<'a> {
+    Contents { picture: view.picture, osd: osd.drawing(), dark }
 }
 
 /// What a message is about, for logs.

@@ -3,8 +3,11 @@
 
 use crate::golden::{Tolerance, check};
 use crate::picture::{Payloads, both_ways, copy, fill, set, size};
+use afterglow_client::render::damage::Damage;
 use afterglow_client::render::framebuffer::{FrameError, Framebuffer};
 use afterglow_client::render::overlay::Drawing;
+use afterglow_client::render::placement::{Placement, Scale};
+use afterglow_client::render::plain::{Canvas, PlainPicture};
 use afterglow_client::render::scene::Scene;
 use afterglow_client::view;
 use afterglow_wire::coding::planes::{Chroma, Planes};
@@ -229,8 +232,14 @@ fn more_than_is_staged_at_once_is_still_exact() {
 /// How the picture is shown on a window.
 #[track_caller]
 fn shown(name: &str, how: view::Picture, window_px: (u32, u32)) {
+    shown_scaled(name, how, Scale::Fit, window_px);
+}
+
+#[track_caller]
+fn shown_scaled(name: &str, how: view::Picture, scale: Scale, window_px: (u32, u32)) {
     let gpu = crate::gpu();
     let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
+    scene.scale = scale;
     let (encoder, _) = scene.framebuffer.apply(&patterned());
     gpu.queue.submit([encoder.finish()]);
     let pixels = scene.snapshot(how, &Drawing::default(), window_px).wait().unwrap();
@@ -248,4 +257,37 @@ fn the_picture_on_a_window() {
     shown("shown-higher", view::Picture::Live, (150, 200));
     shown("shown-smaller", view::Picture::Live, (60, 50));
     shown("shown-blank", view::Picture::Blank, (320, 200));
+}
+
+#[test]
+fn the_picture_on_a_window_scaled_in_other_ways() {
+    let how = view::Picture::Live;
+    shown_scaled("shown-unscaled", how, Scale::Unscaled, (160, 91));
+    shown_scaled("shown-cut-off", how, Scale::Unscaled, (80, 41));
+    shown_scaled("shown-multiple", how, Scale::Integer, (230, 150));
+    // Where no multiple fits, it is as large as fits.
+    shown_scaled("shown-smaller", how, Scale::Integer, (60, 50));
+}
+
+#[test]
+fn the_processor_puts_the_same_pixels_on_a_window_as_the_gpu() {
+    for window_px in [(WIDTH.into(), HEIGHT.into()), (160, 91), (80, 41), (101, 40)] {
+        let gpu = crate::gpu();
+        let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
+        scene.scale = Scale::Unscaled;
+        let (encoder, _) = scene.framebuffer.apply(&patterned());
+        gpu.queue.submit([encoder.finish()]);
+        let expected = scene.snapshot(view::Picture::Live, &Drawing::default(), window_px);
+        let mut picture = PlainPicture::default();
+        let mut damage = Damage::default();
+        assert_eq!(picture.apply(&patterned(), &mut damage), Ok(()));
+        let place = Placement::of(Scale::Unscaled, (WIDTH.into(), HEIGHT.into()), window_px);
+        let mut pixels = vec![0; (window_px.0 * window_px.1) as usize];
+        picture.draw(&place, &damage, &mut Canvas { pixels: &mut pixels, size_px: window_px });
+        let rgb = |pixel: &u32| pixel & 0x00ff_ffff;
+        let expected = expected.wait().unwrap();
+        let expected =
+            expected.bytes.chunks_exact(4).map(|p| u32::from_le_bytes([p[0], p[1], p[2], 0]));
+        assert!(pixels.iter().map(rgb).eq(expected), "{window_px:?}");
+    }
 }
