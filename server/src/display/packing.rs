@@ -25,8 +25,8 @@ const PALETTE_COLORS_MIN: usize = 16;
 /// More are worth one if so many pixels share each. In small rectangles the
 /// same letters would have other indices in each, and be sent each time.
 const PIXELS_PER_COLOR_MIN: usize = 64;
-/// Of so many rows one is looked at to choose a predictor. No line of text is
-/// as high, nor a small part of it.
+/// Of so many rows one is looked at to choose a predictor: an odd number, that
+/// keeps step with no lines of text for long.
 const TRIED_ROWS: usize = 7;
 /// How much memory for payloads is asked for at once, in bytes.
 const PAYLOADS_BYTES: usize = 64 * 1024;
