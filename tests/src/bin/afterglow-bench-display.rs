@@ -3,7 +3,8 @@
 
 fn main() -> std::process::ExitCode {
     match afterglow_tests::bench::display::run() {
-        Ok(()) => std::process::ExitCode::SUCCESS,
+        Ok(true) => std::process::ExitCode::SUCCESS,
+        Ok(false) => std::process::ExitCode::FAILURE,
         Err(error) => {
             eprintln!("\nbench-display failed: {error:#}");
             std::process::ExitCode::FAILURE

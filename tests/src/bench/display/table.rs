@@ -59,7 +59,12 @@ impl Measured {
     /// True if the viewer always showed the session, bit for bit, when that was
     /// looked at, and it was.
     pub fn is_exact(&self) -> bool {
-        !self.checks.is_empty() && self.checks.iter().all(|(_, exact)| *exact)
+        !self.checks.is_empty() && !self.is_wrong()
+    }
+
+    /// True if the viewer showed anything else than the session.
+    pub fn is_wrong(&self) -> bool {
+        self.checks.iter().any(|(_, exact)| !exact)
     }
 
     fn traffic(&self, workload: Workload) -> Option<Traffic> {
@@ -248,10 +253,10 @@ mod tests {
     #[test]
     fn one_wrong_picture_is_enough() {
         let mut measured = measured();
-        assert!(measured.is_exact());
+        assert!(measured.is_exact() && !measured.is_wrong());
         measured.note_exact("drag", false);
         measured.note_exact("video", true);
-        assert!(!measured.is_exact());
+        assert!(!measured.is_exact() && measured.is_wrong());
         assert!(last_line(Some(&measured)).ends_with(" exact=0"));
         assert_eq!(checks(&measured), "not after drag");
     }
