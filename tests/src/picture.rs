@@ -79,6 +79,18 @@ impl Picture {
         })
     }
 
+    /// By how much the channel differs that differs most from that of another
+    /// picture of the same size.
+    pub fn worst_difference(&self, other: &Picture) -> Option<u8> {
+        let worst = |one: &[u8; 4], other: &[u8; 4]| {
+            one.iter().zip(other).map(|(one, other)| one.abs_diff(*other)).max().unwrap_or(0)
+        };
+        ((self.width_px, self.height_px) == (other.width_px, other.height_px)).then(|| {
+            let pixels = self.pixels.iter().zip(&other.pixels);
+            pixels.map(|(one, other)| worst(one, other)).max().unwrap_or(0)
+        })
+    }
+
     /// The mean of all channels, 0 to 255.
     pub fn brightness(&self) -> f64 {
         let sum: u64 =
