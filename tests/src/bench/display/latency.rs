@@ -29,6 +29,7 @@ fn pause(number: u64, began_us: u64) {
 
 /// Presses a key; gives how long it took until the sight was there.
 fn press(watch: &Watch, key: u8, sight: &Sight, number: u64) -> Result<u64> {
+    ensure!(!watch.shows(sight)?, "what the key number {number} is to bring is there already");
     let pressed_us = watch.press(key)?;
     let seen_us = watch.wait_for(sight, wait::PATIENCE);
     watch.release(key)?;
@@ -61,7 +62,8 @@ pub fn letters(watch: &Watch, count: u64) -> Result<Vec<u64>> {
     let sight = type_first(watch, key)?;
     let mut times_us = Vec::new();
     for number in 1..=count {
-        let place = (number % LINE_LETTERS, number / LINE_LETTERS);
+        // Below each line is what `cat` makes of it.
+        let place = (number % LINE_LETTERS, number / LINE_LETTERS * 2);
         if place.0 == 0 {
             watch.press(ENTER)?;
             watch.release(ENTER)?;
