@@ -17,10 +17,13 @@ pub enum Picture {
 
 impl Picture {
     fn pixels(self) -> Result<Pixels, ReadbackError> {
-        match self {
-            Picture::Adapter(readback) => readback.wait(),
-            Picture::Memory(pixels) => Ok(pixels),
-        }
+        let mut pixels = match self {
+            Picture::Adapter(readback) => readback.wait()?,
+            Picture::Memory(pixels) => pixels,
+        };
+        // An adapter may keep anything in the byte that means nothing.
+        pixels.bytes.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
+        Ok(pixels)
     }
 }
 
@@ -44,16 +47,10 @@ fn others(pixels: &Pixels, truth: &Truth) -> Vec<u16> {
 fn digest(pixels: &Pixels, block: &Rect) -> BlockDigest {
     let (left, bytes) = (usize::from(block.x_px) * PIXEL_BYTES, usize::from(block.width_px) * 4);
     let stride = pixels.width_px as usize * PIXEL_BYTES;
-    let rows: Vec<Vec<u8>> = (0..block.height_px)
-        .map(|row| {
-            let start = usize::from(block.y_px + row) * stride + left;
-            let mut row = pixels.bytes[start..start + bytes].to_vec();
-            // An adapter may keep anything in the byte that means nothing.
-            row.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
-            row
-        })
-        .collect();
-    digest_of_rows(rows.iter().map(Vec::as_slice))
+    digest_of_rows((0..block.height_px).map(|row| {
+        let start = usize::from(block.y_px + row) * stride + left;
+        &pixels.bytes[start..start + bytes]
+    }))
 }
 
 #[cfg(test)]
@@ -69,7 +66,8 @@ mod tests {
         let digests = blocks(size).map(|block| afterglow_wire::truth::digest(&picture, &block));
         let truth = Truth { frame: 1, size, blocks: digests.collect() };
         let bytes = [0, 0, 0, 255].repeat(600 * 300);
-        let mut pixels = Pixels { width_px: 600, height_px: 300, bytes };
+        let pixels = Pixels { width_px: 600, height_px: 300, bytes };
+        let mut pixels = Picture::Memory(pixels).pixels().unwrap();
         assert!(others(&pixels, &truth).is_empty());
         pixels.bytes[(299 * 600 + 300) * 4 + 1] = 1;
         assert_eq!(others(&pixels, &truth), [4]);
