@@ -1,9 +1,9 @@
 //! What is on the screen: where it changed by Damage, its pixels by MIT-SHM,
 //! the pointer's shape by XFIXES.
 
-use super::shared_memory::SharedMemory;
 use super::{DesktopError, screen, size};
 use crate::display::Patch;
+use afterglow_screen::SharedMemory;
 use afterglow_wire::command::{CursorShape, Rect};
 use afterglow_wire::framebuffer::PIXEL_BYTES;
 use afterglow_wire::ids::Size;
@@ -66,7 +66,7 @@ impl Capturer {
         if screen(&connection)?.root_depth != 24 {
             return Err(DesktopError::Lacks("a screen of 24 bits a pixel"));
         }
-        let (memory, file) = SharedMemory::new(size_max.pixels() * PIXEL_BYTES)?;
+        let (memory, file) = SharedMemory::new(size_max.pixels())?;
         let segment = connection.generate_id()?;
         connection.shm_attach_fd(segment, file, false)?.check()?;
         let region = connection.generate_id()?;
@@ -168,7 +168,7 @@ impl Capturer {
             rects = worth_capturing(&region.extents, &region.rectangles, self.size);
         }
         let Some(placed) = self.fetch(&rects)? else { return Ok(None) };
-        let content = self.memory.content();
+        let content = self.memory.bytes();
         let patches: Vec<Patch<'_>> = placed
             .iter()
             .map(|(rect, start)| {

@@ -4,7 +4,6 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`capture`] | what is on the screen, by Damage, XFIXES and MIT-SHM |
-//! | [`shared_memory`] | the memory that the X server puts pixels in |
 //! | [`size`] | the screen's size, by RandR |
 //! | [`layout`] | the keyboard layout, and that keys do not repeat |
 //! | [`keys`] | which keys and buttons are down (no I/O) |
@@ -17,7 +16,6 @@ pub mod capture;
 pub mod input;
 pub mod keys;
 pub mod layout;
-pub mod shared_memory;
 pub mod size;
 
 use std::os::unix::net::UnixStream;
