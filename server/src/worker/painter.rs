@@ -250,8 +250,9 @@ impl Easel {
         let mut commands = Vec::new();
         if picture {
             let encoder = &mut shown.encoder;
-            let captured =
-                self.capturer.capture(shown.everything, |patches| encoder.encode(patches))?;
+            let captured = self
+                .capturer
+                .capture(shown.everything, |parts, screen| encoder.encode(parts, screen))?;
             let Some(captured) = captured else {
                 // The size changed under the capture.
                 shown.everything = true;
