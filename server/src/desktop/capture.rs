@@ -115,6 +115,11 @@ impl Capturer {
         })
     }
 
+    /// True if pixels are read where the X server has them.
+    pub fn is_live(&self) -> bool {
+        matches!(self.way, Way::Live(_))
+    }
+
     /// The screen's size, as of the last event.
     pub fn size(&self) -> Size {
         self.size
@@ -188,11 +193,12 @@ impl Capturer {
         // Changes from here on are damage again.
         self.damaged = false;
         self.connection.damage_subtract(self.damage, x11rb::NONE, self.region)?;
-        let mut rects = vec![Rect::whole(self.size)];
-        if !everything {
-            let region = self.connection.xfixes_fetch_region(self.region)?.reply()?;
-            rects = worth_capturing(&region.extents, &region.rectangles, self.size);
-        }
+        // Before its answer nothing may be read that was drawn until then.
+        let region = self.connection.xfixes_fetch_region(self.region)?.reply()?;
+        let rects = match everything {
+            true => vec![Rect::whole(self.size)],
+            false => worth_capturing(&region.extents, &region.rectangles, self.size),
+        };
         let (segment, memory) = match &mut self.way {
             Way::Live(screen) => return Ok(Some(take(&rects, screen))),
             Way::Copied(segment, memory) => (*segment, memory),
