@@ -351,8 +351,8 @@ fn whoever_breaks_the_protocol_is_closed_with_a_reason() {
 fn only_frames_that_were_sent_are_acknowledged() {
     let mut core = core();
     attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
-    assert_eq!(core.frame(1), Some(1));
-    assert_eq!(core.frame(2), None, "of another attachment");
+    assert_eq!(core.frame(1, NOW), Some(1));
+    assert_eq!(core.frame(2, NOW), None, "of another attachment");
     core.message(1, ToSession::FrameShown(FrameShown { number: 1 }), NOW);
     assert_eq!(drain(&mut core), [Action::FrameShown { attachment: 1, number: 1 }]);
     core.message(1, ToSession::FrameShown(FrameShown { number: 2 }), NOW);
@@ -453,7 +453,7 @@ proptest! {
                     core.message(pick(link), input(attachment, first_seq, count), now);
                 }
                 Happening::Frame { attachment } => {
-                    core.frame(attachment);
+                    core.frame(attachment, now);
                 }
                 Happening::Shown { link, number } => {
                     let shown = ToSession::FrameShown(FrameShown { number });
