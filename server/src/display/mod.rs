@@ -7,6 +7,8 @@
 //! | [`tiles`] | which parts of the picture differ, and their merging |
 //! | [`packing`] | a rectangle's pixels as the command that takes the least |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
+//! | [`video`] | which tiles change like a video, and which the DTU has inexactly |
+//! | [`sampling`] | a rectangle's pixels as luma and less chroma |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
 //! | [`rest`] | the picture that rests is told, and compared by the DTU |
@@ -17,7 +19,9 @@ pub mod pacing;
 pub mod packing;
 pub mod parts;
 pub mod rest;
+pub mod sampling;
 pub mod tiles;
+pub mod video;
 
 pub use encoder::{Encoder, Patch};
 pub use pacing::Pacing;

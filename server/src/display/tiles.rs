@@ -17,6 +17,8 @@ pub enum Tile {
     Uniform(Color),
     /// It has several.
     Changed,
+    /// It has many, and changes like a video: it need not be exact.
+    Playing,
 }
 
 /// The tiles of a framebuffer that differ from what the DTU has.
@@ -49,9 +51,26 @@ impl DirtyTiles {
         self.count += usize::from(self.tiles[index].replace(tile).is_none());
     }
 
+    /// A tile that has several colours need not be exact.
+    pub fn play(&mut self, index: usize) {
+        if let Some(tile @ Tile::Changed) = &mut self.tiles[index] {
+            *tile = Tile::Playing;
+        }
+    }
+
     /// A tile is not dirty.
     pub fn clear(&mut self, index: usize) {
         self.count -= usize::from(self.tiles[index].take().is_some());
+    }
+
+    /// How many tiles there are, dirty or not.
+    pub fn total(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// True if a tile is dirty.
+    pub fn is_dirty(&self, index: usize) -> bool {
+        self.tiles[index].is_some()
     }
 
     /// A tile's rectangle; at the right and bottom edge it may be smaller.
