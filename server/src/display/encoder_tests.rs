@@ -227,11 +227,11 @@ enum Happening {
 }
 
 impl Happening {
-    /// What happens when it happens once more.
+    /// What happens when it happens once more; no two numbers are alike.
     fn again(&self, number: u32) -> Self {
         match self {
-            Happening::Noise(rect, seed) => Happening::Noise(*rect, seed.wrapping_add(number)),
-            Happening::Text(rect, seed) => Happening::Text(*rect, seed.wrapping_add(number)),
+            Happening::Noise(rect, seed) => Happening::Noise(*rect, seed.wrapping_add(2 * number)),
+            Happening::Text(rect, seed) => Happening::Text(*rect, seed.wrapping_add(2 * number)),
             other => other.clone(),
         }
     }

@@ -2,8 +2,8 @@
 //! inexactly.
 //!
 //! A tile plays if it changed again and again without a pause, if it looks
-//! like a photograph, and if enough others do so with it. What is drawn (text,
-//! lines, few colours) never does, however often it changes.
+//! like a photograph, and if enough others do so with it. What is drawn (text
+//! on an even ground, lines, few colours) never does, however often it changes.
 
 use super::tiles::DirtyTiles;
 use afterglow_wire::command::Rect;
@@ -21,7 +21,7 @@ const TILES_MIN: usize = 16;
 /// Of so many rows one is looked at to tell a photograph.
 const LOOKED_AT_ROWS: usize = 4;
 /// A photograph has more colours than this among the pixels looked at...
-const COLORS_MIN: u32 = 64;
+const COLORS_MIN: u32 = 32;
 /// ...and of so many neighbours fewer than one are alike.
 const ALIKE_ONE_OF: usize = 3;
 
