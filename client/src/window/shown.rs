@@ -186,7 +186,7 @@ impl Shown {
         if std::mem::take(&mut self.new_picture) {
             self.presenter.clear();
         }
-        let applied = self.presenter.apply(commands);
+        let applied = self.presenter.apply(commands, &contents(&self.view, &self.osd, self.dark));
         self.stale = true;
         if applied.is_ok() {
             self.unshown.push(number);

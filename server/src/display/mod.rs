@@ -6,6 +6,7 @@
 //! | [`encoder`] | pictures in, display commands out; knows what the DTU has |
 //! | [`tiles`] | which parts of the picture differ, and their merging |
 //! | [`packing`] | a rectangle's pixels as the command that takes the least |
+//! | [`picture`] | what was captured, and what the DTU has |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
 //! | [`video`] | which tiles change like a video, and which the DTU has inexactly |
 //! | [`sampling`] | a rectangle's pixels as luma and less chroma |
@@ -18,11 +19,12 @@ pub mod motion;
 pub mod pacing;
 pub mod packing;
 pub mod parts;
+pub mod picture;
 pub mod rest;
 pub mod sampling;
 pub mod tiles;
 pub mod video;
 
-pub use encoder::{Encoder, Patch};
+pub use encoder::{Encoder, Screen};
 pub use pacing::Pacing;
 pub use rest::Rest;

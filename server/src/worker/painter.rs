@@ -6,7 +6,7 @@ use crate::desktop::capture::Capturer;
 use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
 use crate::display::rest::Next;
-use crate::display::{Encoder, Pacing, Patch, Rest};
+use crate::display::{Encoder, Pacing, Rest, Screen};
 use afterglow_wire::command::Command;
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::BLOCKS_MAX;
@@ -261,7 +261,7 @@ impl Easel {
         let mut commands = Vec::new();
         if picture {
             let encoder = &mut shown.encoder;
-            let encode = |patches: &[Patch<'_>]| encoder.encode(patches, now_ms);
+            let encode = |parts: &[_], screen: &dyn Screen| encoder.encode(parts, screen, now_ms);
             let captured = self.capturer.capture(shown.everything, encode)?;
             let Some(captured) = captured else {
                 // The size changed under the capture.
