@@ -10,6 +10,7 @@ use crate::control::{BoundedList, Remove};
 use crate::ids::{DtuId, Epoch, Keymap, SessionId, Size};
 use crate::input::InputEvent;
 use crate::limits::{COMMANDS_MAX, DISPLAY_DOWN_BYTES_MAX, DISPLAY_UP_BYTES_MAX, INPUT_EVENTS_MAX};
+use crate::quality::Quality;
 use crate::ticket::SealedTicket;
 use crate::truth::{Differs, Truth};
 use bytes::BytesMut;
@@ -40,6 +41,8 @@ wire_messages! {
         7 => Probe(Probe),
         /// The picture that rests is not the session's.
         8 => Differs(Differs),
+        /// The user wants the picture of this quality.
+        9 => Quality(Quality),
     }
 }
 
@@ -61,6 +64,9 @@ wire_messages! {
         6 => Alive(DisplayAlive),
         /// What the picture is, now that it rests.
         7 => Truth(Truth),
+        /// The picture is of this quality from now on: said after
+        /// [`Attached`], and whenever the user switched it.
+        8 => Quality(Quality),
     }
 }
 

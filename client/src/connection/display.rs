@@ -18,6 +18,7 @@ use afterglow_wire::display::{
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, FRAME_PARTS_MAX, FRAMES_UNACKNOWLEDGED_MAX};
+use afterglow_wire::quality::Quality;
 use std::collections::VecDeque;
 
 /// For how long after the picture stopped what is typed is still meant for it,
@@ -45,6 +46,9 @@ pub(super) struct DisplayLink {
     first_shown: bool,
     /// The frame after which the window compares its picture.
     pub(super) comparing: Option<u64>,
+    /// How exact the picture is, once the session said so; a worker of an
+    /// older version never does.
+    quality: Option<Quality>,
     pub(super) suspicion: Suspicion,
     /// False as long as it never said so: a worker of an older version may be
     /// silent while its picture stands still.
@@ -175,6 +179,7 @@ impl Connection {
             unshown: VecDeque::new(),
             first_shown: false,
             comparing: None,
+            quality: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
             says_alive: false,
             suspected: None,
@@ -271,6 +276,7 @@ impl Connection {
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
             (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
+            (FromSession::Quality(quality), State::Live { .. }) => self.quality_is(quality),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }
@@ -312,6 +318,18 @@ impl Connection {
             self.act(Action::SendDisplay { link, message: input.into() });
         }
         self.send_size();
+    }
+
+    fn quality_is(&mut self, quality: Quality) {
+        let Some(display) = &mut self.display else { return };
+        if display.quality.replace(quality) != Some(quality) {
+            self.log(Logged::Quality { quality: quality.name() });
+        }
+    }
+
+    /// How exact the picture of the live session is, if it said so.
+    pub(super) fn quality(&self) -> Option<Quality> {
+        self.display.as_ref().filter(|display| display.is_live())?.quality
     }
 
     fn frame_part(&mut self, part: FramePart) {

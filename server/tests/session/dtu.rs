@@ -11,6 +11,7 @@ use afterglow_wire::display::{
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{DtuId, Size};
 use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::quality::Quality;
 use afterglow_wire::truth::Truth;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -63,7 +64,10 @@ pub struct Shown {
     pub cursor: Option<CursorShape>,
     pub input_done: Option<InputDone>,
     pub truth: Option<Truth>,
+    pub quality: Option<Quality>,
     pub frames: u64,
+    /// How many commands drew inexactly.
+    pub inexact: u64,
     /// Frames are acknowledged as they come.
     pub acknowledges: bool,
     next_seq: u64,
@@ -82,7 +86,9 @@ impl Shown {
             cursor: None,
             input_done: None,
             truth: None,
+            quality: None,
             frames: 0,
+            inexact: 0,
             acknowledges: true,
             next_seq: 1,
         }
@@ -95,8 +101,10 @@ impl Shown {
                 assert_eq!(part.number, self.frames + 1);
                 for command in &part.commands {
                     self.picture.apply(command, &mut self.unpacker).unwrap();
-                    if let DisplayCommand::Cursor(shape) = command {
-                        self.cursor = Some(shape.clone());
+                    match command {
+                        DisplayCommand::Cursor(shape) => self.cursor = Some(shape.clone()),
+                        DisplayCommand::Cscs { .. } => self.inexact += 1,
+                        _ => {}
                     }
                 }
                 if part.last {
@@ -114,6 +122,10 @@ impl Shown {
             }
             Some(FromSession::Truth(truth)) => {
                 self.truth = Some(truth);
+                None
+            }
+            Some(FromSession::Quality(quality)) => {
+                self.quality = Some(quality);
                 None
             }
             Some(FromSession::Detached(detached)) => Some(detached),

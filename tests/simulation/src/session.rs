@@ -138,6 +138,7 @@ impl World {
             token: row.token.clone(),
             verifier: self.verifier,
             size_max: screen.size,
+            quality: Default::default(),
             guards: self.plan.guards,
         };
         let index = self.copies.len();
@@ -353,6 +354,7 @@ impl World {
             Action::Admit(_)
             | Action::Hide
             | Action::Resize(_)
+            | Action::SetQuality(_)
             | Action::Repair { .. }
             | Action::Layout(_)
             | Action::ReleaseAll => {}

@@ -9,6 +9,7 @@ use afterglow_wire::ids::*;
 use afterglow_wire::input::{InputEvent, KeyAction};
 use afterglow_wire::limits::DTU_ADDRESSES_MAX;
 use afterglow_wire::local::*;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::*;
 use afterglow_wire::sessions::*;
 use afterglow_wire::ticket::{Permit, Plan, SealedTicket, Ticket};
@@ -290,6 +291,7 @@ pub fn to_session() -> impl Strategy<Value = ToSession> {
         keymap().prop_map(|keymap| Layout { keymap }.into()),
         any::<u64>().prop_map(|insert| Remove { insert }.into()),
         any::<u64>().prop_map(|nonce| Probe { nonce }.into()),
+        choice::<Quality>().prop_map(ToSession::from),
     ]
 }
 
@@ -383,5 +385,6 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
         detached.prop_map(FromSession::from),
         probed.prop_map(FromSession::from),
         any::<u64>().prop_map(|seq| DisplayAlive { seq }.into()),
+        choice::<Quality>().prop_map(FromSession::from),
     ]
 }
