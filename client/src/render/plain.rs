@@ -10,11 +10,16 @@ use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::framebuffer::{CommandError, Framebuffer, PIXEL_BYTES};
 
+/// How many fills may be owed.
+const OWED_MAX: usize = 64;
+
 /// The picture, once there was a SIZE.
 #[derive(Debug, Default)]
 pub struct PlainPicture {
     framebuffer: Option<Framebuffer>,
     unpacker: Unpacker,
+    /// What is still to be filled, in this order.
+    owed: Vec<(Rect, [u8; 4])>,
 }
 
 /// A window's pixels in memory: row by row, each `0x00RRGGBB`.
@@ -28,8 +33,35 @@ pub struct Canvas<'a> {
 
 impl PlainPicture {
     /// The picture, if there is one.
-    pub fn framebuffer(&self) -> Option<&Framebuffer> {
+    pub fn framebuffer(&mut self) -> Option<&Framebuffer> {
+        self.settle();
         self.framebuffer.as_ref()
+    }
+
+    /// Fills rectangles that fit, but not at once: whoever has shown them in
+    /// another way has time ([`PlainPicture::settle`]).
+    pub fn owe(&mut self, fills: &[(Rect, [u8; 4])]) {
+        for (rect, color) in fills {
+            self.owed.retain(|(owed, _)| rect.union(owed) != *rect);
+            self.owed.push((*rect, *color));
+        }
+        if self.owed.len() > OWED_MAX {
+            self.settle();
+        }
+    }
+
+    /// True if something is owed.
+    pub fn owes(&self) -> bool {
+        !self.owed.is_empty()
+    }
+
+    /// Fills what is owed.
+    pub fn settle(&mut self) {
+        for (rect, color) in self.owed.drain(..) {
+            if let Some(framebuffer) = &mut self.framebuffer {
+                framebuffer.fill(&rect, color);
+            }
+        }
     }
 
     /// Its size in pixels, if there is one.
@@ -47,6 +79,7 @@ impl PlainPicture {
     /// Applies a whole frame, and notes what it changes. If a command cannot
     /// be applied, those before it are.
     pub fn apply(&mut self, commands: &[Command], damage: &mut Damage) -> Result<(), FrameError> {
+        self.settle();
         for command in commands {
             match (&mut self.framebuffer, command) {
                 (Some(framebuffer), command) => framebuffer.apply(command, &mut self.unpacker)?,
@@ -61,8 +94,8 @@ impl PlainPicture {
 
     /// Draws what changed at its place on the window, which is not scaled;
     /// margins too if all did. Gives the parts of the window that it drew on.
-    pub fn draw(&self, place: &Placement, damage: &Damage, canvas: &mut Canvas) -> Vec<Rect> {
-        let Some(framebuffer) = &self.framebuffer else { return Vec::new() };
+    pub fn draw(&mut self, place: &Placement, damage: &Damage, canvas: &mut Canvas) -> Vec<Rect> {
+        let Some(framebuffer) = self.framebuffer() else { return Vec::new() };
         let window = canvas.whole();
         if damage.is_all() {
             let picture = Rect::whole(framebuffer.size());
@@ -150,7 +183,7 @@ mod tests {
     }
 
     fn drawn(
-        picture: &PlainPicture,
+        picture: &mut PlainPicture,
         damage: &Damage,
         window_px: (u32, u32),
         pixels: &mut [u32],
@@ -167,7 +200,7 @@ mod tests {
         assert_eq!(picture.apply(&commands, &mut damage), Ok(()));
         assert!(damage.is_all());
         let mut pixels = vec![u32::MAX; 20 * 18];
-        let parts = drawn(&picture, &damage, (20, 18), &mut pixels);
+        let parts = drawn(&mut picture, &damage, (20, 18), &mut pixels);
         assert_eq!(parts, [Rect::new(0, 0, 20, 18)]);
         let inside = |at: usize| (2..18).contains(&(at % 20)) && (1..17).contains(&(at / 20));
         for (at, pixel) in pixels.iter().enumerate() {
@@ -184,7 +217,7 @@ mod tests {
         damage.add(Rect::new(0, 0, 30, 20));
         damage.add(Rect::new(35, 5, 40, 10));
         // The window shows the columns from 30 to 70.
-        let parts = drawn(&picture, &damage, (40, 30), &mut [0; 40 * 30]);
+        let parts = drawn(&mut picture, &damage, (40, 30), &mut [0; 40 * 30]);
         assert_eq!(parts, [Rect::new(5, 10, 35, 10)]);
     }
 
@@ -197,6 +230,31 @@ mod tests {
         picture.apply(&[size(16, 16), fill(0, 0, 1, 1, 9)], &mut damage).unwrap();
         picture.clear();
         assert!(picture.framebuffer().is_none());
+    }
+
+    #[test]
+    fn what_is_owed_is_there_before_anybody_looks() {
+        let rect = |x_px, width_px| Rect::new(x_px, 0, width_px, 40);
+        let mut picture = PlainPicture::default();
+        picture.apply(&[size(40, 40)], &mut Damage::default()).unwrap();
+        picture.owe(&[(rect(0, 10), [1; 4]), (rect(5, 10), [2; 4]), (rect(0, 4), [3; 4])]);
+        assert!(picture.owes());
+        // What is covered is not owed any more; what only touches it is.
+        picture.owe(&[(rect(5, 30), [4; 4])]);
+        let copy = Command::Copy { rect: rect(36, 4), from_x_px: 4, from_y_px: 0 };
+        picture.apply(&[copy], &mut Damage::default()).unwrap();
+        assert!(!picture.owes());
+        let row = picture.framebuffer().unwrap().row(&rect(0, 40), 9).as_chunks().0.to_vec();
+        let mut expected = [[0; 4]; 40];
+        expected[..4].fill([3; 4]);
+        expected[4] = [1; 4];
+        expected[5..35].fill([4; 4]);
+        expected[36..].copy_from_slice(&[[1; 4], [4; 4], [4; 4], [4; 4]]);
+        assert_eq!(row, expected);
+        for x_px in 0..=OWED_MAX as u16 {
+            picture.owe(&[(Rect::new(x_px % 40, x_px % 39, 1, 1), [5; 4])]);
+        }
+        assert!(picture.owed.len() <= OWED_MAX);
     }
 
     fn any_frame() -> impl Strategy<Value = Vec<Command>> {
@@ -221,13 +279,13 @@ mod tests {
             picture.apply(&[size(80, 80)], &mut Damage::default()).unwrap();
             let pixels = (window_px.0 * window_px.1) as usize;
             let (mut window, mut whole) = (vec![0; pixels], vec![0; pixels]);
-            drawn(&picture, &Damage::all(), window_px, &mut window);
+            drawn(&mut picture, &Damage::all(), window_px, &mut window);
             for frame in &frames {
                 let mut damage = Damage::default();
                 // An error ends the frame, and what came before it counts.
                 let _ = picture.apply(frame, &mut damage);
-                drawn(&picture, &damage, window_px, &mut window);
-                drawn(&picture, &Damage::all(), window_px, &mut whole);
+                drawn(&mut picture, &damage, window_px, &mut window);
+                drawn(&mut picture, &Damage::all(), window_px, &mut whole);
                 prop_assert!(window == whole);
             }
         }

@@ -252,7 +252,7 @@ impl Presenter {
     }
 
     /// The session's picture as it is now, if there is one.
-    pub fn picture(&self) -> Option<compare::Picture> {
+    pub fn picture(&mut self) -> Option<compare::Picture> {
         match self {
             Presenter::Gpu(on_gpu) => on_gpu.picture(),
             Presenter::Cpu(on_cpu) => on_cpu.picture(),

@@ -222,7 +222,7 @@ impl Shown {
     }
 
     /// The session's picture as it is now, if there is one.
-    pub fn picture(&self) -> Option<compare::Picture> {
+    pub fn picture(&mut self) -> Option<compare::Picture> {
         self.presenter.picture()
     }
 

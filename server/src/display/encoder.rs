@@ -19,9 +19,6 @@ const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
 /// How many things that moved at once are looked for.
 const COPIES_MAX: usize = 2;
 
-/// What a tile comes to.
-const TILE_BYTES: usize = TILE_PX as usize * TILE_PX as usize * PIXEL_BYTES;
-
 /// A screen whose pixels can be read.
 pub trait Screen {
     /// Reads a rectangle that is inside the screen: `rect.pixels()` pixels of
@@ -47,8 +44,8 @@ pub struct Encoder {
     /// What the next picture has; the DTU hears of it with that picture.
     size: Size,
     packer: Packer,
-    /// Room for a tile's pixels.
-    tile: Box<[u8; TILE_BYTES]>,
+    /// Room for the pixels of a row of tiles.
+    band: Vec<u8>,
     /// Room for luma and chroma.
     samples: Vec<u8>,
 }
@@ -72,7 +69,7 @@ impl Encoder {
             doubtful: false,
             size,
             packer: Packer::new(),
-            tile: Box::new([0; TILE_BYTES]),
+            band: Vec::new(),
             samples: Vec::new(),
         }
     }
@@ -199,31 +196,49 @@ impl Encoder {
     }
 
     /// Reads the tiles that a part of the screen touches, and takes those that
-    /// differ. Each of them is read from far away once; the rest is done in
-    /// the nearest cache.
+    /// differ. The screen is far away: each row of it is read once and at one
+    /// go, and the rest is done in near caches.
     fn take(&mut self, changed: &Rect, screen: &dyn Screen) {
-        for index in self.dirty.touching(changed) {
-            let rect = self.dirty.rect(index);
-            let bytes = rect.pixels() as usize * PIXEL_BYTES;
-            let tile = &mut self.tile[..bytes];
-            screen.read(&rect, tile);
-            tile.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
-            // All pixels are the same if each is the same as the one after it.
-            if tile[PIXEL_BYTES..] == tile[..bytes - PIXEL_BYTES] {
-                let color = [tile[0], tile[1], tile[2], 0];
-                if !self.next.has(index, color) {
-                    self.next.note(index, color);
-                    // What changed twice since the last frame may be back.
-                    self.dirty.mark(index, Tile::Uniform(color));
-                }
-            } else {
-                let known = self.next.noted(index).is_none();
-                let next = self.next.overwrite(index);
-                if !known || !holds(next, &rect, tile) {
-                    next.set(&rect, tile);
-                    self.dirty.mark(index, Tile::Changed);
-                }
+        let part = self.dirty.covering(changed);
+        let stride = usize::from(part.width_px) * PIXEL_BYTES;
+        let mut band = std::mem::take(&mut self.band);
+        for top_px in (part.y_px..part.bottom_px() as u16).step_by(TILE_PX.into()) {
+            let height_px = TILE_PX.min(part.bottom_px() as u16 - top_px);
+            let rect = Rect { y_px: top_px, height_px, ..part };
+            band.resize(usize::from(height_px) * stride, 0);
+            screen.read(&rect, &mut band);
+            for index in self.dirty.touching(&rect) {
+                let left = usize::from(self.dirty.rect(index).x_px - part.x_px) * PIXEL_BYTES;
+                self.take_tile(index, &mut band[left..], stride);
             }
+        }
+        self.band = band;
+    }
+
+    /// Takes a tile, of which the rows begin so many bytes after each other.
+    fn take_tile(&mut self, index: usize, pixels: &mut [u8], stride: usize) {
+        let rect = self.dirty.rect(index);
+        let len = usize::from(rect.width_px) * PIXEL_BYTES;
+        if let Some(color) = one_color(pixels.chunks(stride).map(|row| &row[..len])) {
+            if !self.next.has(index, color) {
+                self.next.note(index, color);
+                // What changed twice since the last frame may be back.
+                self.dirty.mark(index, Tile::Uniform(color));
+            }
+            return;
+        }
+        let mut differs = self.next.noted(index).is_some();
+        let next = self.next.overwrite(index);
+        for (row, new) in (0..rect.height_px).zip(pixels.chunks_mut(stride)) {
+            let (old, new) = (next.row_mut(&rect, row), &mut new[..len]);
+            new.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
+            if old != new {
+                old.copy_from_slice(new);
+                differs = true;
+            }
+        }
+        if differs {
+            self.dirty.mark(index, Tile::Changed);
         }
     }
 
@@ -324,10 +339,16 @@ impl Encoder {
     }
 }
 
-/// True if a rectangle of a picture has these pixels.
-fn holds(picture: &Framebuffer, rect: &Rect, pixels: &[u8]) -> bool {
-    let rows = pixels.chunks_exact(usize::from(rect.width_px) * PIXEL_BYTES);
-    (0..rect.height_px).zip(rows).all(|(row, pixels)| picture.row(rect, row) == pixels)
+/// The colour of pixels that all have it, whatever their fourth bytes are.
+fn one_color<'a>(mut rows: impl Iterator<Item = &'a [u8]>) -> Option<Color> {
+    const MASK: u32 = 0x00ff_ffff;
+    let words = |row: &'a [u8]| row.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+    let mut first = None;
+    let even = rows.all(|row| {
+        let color = *first.get_or_insert_with(|| words(row).next().unwrap_or(0));
+        words(row).fold(0, |sum, word| sum | ((word ^ color) & MASK)) == 0
+    });
+    first.filter(|_| even).map(|color| (color & MASK).to_le_bytes())
 }
 
 fn copy_rect(from: &Framebuffer, to: &mut Framebuffer, rect: &Rect) {

@@ -123,6 +123,11 @@ impl DirtyTiles {
         self.grid.rect(index)
     }
 
+    /// A rectangle, grown to whole tiles ([`Grid::covering`]).
+    pub fn covering(&self, rect: &Rect) -> Rect {
+        self.grid.covering(rect)
+    }
+
     /// The tiles that touch a rectangle ([`Grid::touching`]).
     pub fn touching(&self, rect: &Rect) -> impl Iterator<Item = usize> + use<> {
         self.grid.touching(rect)

@@ -99,12 +99,10 @@ impl OnCpu {
     /// drawn, the window shows it before our picture does.
     pub fn apply(&mut self, commands: &[Command], contents: &Contents) -> Result<(), FrameError> {
         self.scene_stale = true;
-        let shown = self.fill(commands, contents);
-        let applied = self.picture.apply(commands, &mut self.damage);
-        if shown && applied.is_ok() {
-            self.damage = Damage::default();
+        match self.fill(commands, contents) {
+            true => Ok(()),
+            false => self.picture.apply(commands, &mut self.damage),
         }
-        applied
     }
 
     /// Has the window system do what a frame does; false if that is not all
@@ -130,10 +128,14 @@ impl OnCpu {
         };
         let size_px = self.size_px;
         let parts = fills
-            .into_iter()
-            .filter_map(|(rect, color)| Some((on_window(&place, &rect, size_px)?, color)));
+            .iter()
+            .filter_map(|(rect, color)| Some((on_window(&place, rect, size_px)?, *color)));
         // If it fails, the frame is put as any other, and that says why.
-        window.fill(parts).is_ok()
+        let filled = window.fill(parts).is_ok();
+        if filled {
+            self.picture.owe(&fills);
+        }
+        filled
     }
 
     /// Brings everything that changed onto the window.
@@ -200,7 +202,8 @@ impl OnCpu {
 
     /// Gives the scene the picture as it is now.
     pub fn upload(&mut self) {
-        let Some(picture) = self.picture.framebuffer().filter(|_| self.scene_stale) else { return };
+        let stale = self.scene_stale;
+        let Some(picture) = self.picture.framebuffer().filter(|_| stale) else { return };
         let gpu = self.scene.gpu().clone();
         let (encoder, applied) = self.scene.framebuffer.apply(&[Command::Size(picture.size())]);
         gpu.queue.submit([encoder.finish()]);
@@ -219,7 +222,7 @@ impl OnCpu {
     }
 
     /// The picture as it is now.
-    pub fn picture(&self) -> Option<compare::Picture> {
+    pub fn picture(&mut self) -> Option<compare::Picture> {
         let (width_px, height_px) = self.picture.size_px()?;
         let bytes = self.picture.framebuffer()?.pixels().to_vec();
         Some(compare::Picture::Memory(Pixels { width_px, height_px, bytes }))
