@@ -12,9 +12,11 @@ use afterglow_wire::ids::Size;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, SET_PIXELS_MAX};
 use afterglow_wire::quality::Quality;
 
-/// What one frame's payloads may come to. What is left waits for the next
-/// frame, so no picture is too large.
+/// What one frame's payloads may come to, whatever the link takes. What is left
+/// waits for the next frame, so no picture is too large.
 const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
+/// What a command comes to without its payload, about.
+const COMMAND_BYTES: usize = 16;
 
 /// How many things that moved at once are looked for.
 const COPIES_MAX: usize = 2;
@@ -44,6 +46,11 @@ pub struct Encoder {
     /// What the next picture has; the DTU hears of it with that picture.
     size: Size,
     packer: Packer,
+    /// What the next frame's commands may come to, about.
+    frame_bytes_max: usize,
+    /// The tile from which on it is drawn: what the last one had no room for
+    /// goes first.
+    from: usize,
     /// Room for the pixels of a row of tiles.
     band: Vec<u8>,
     /// Room for luma and chroma.
@@ -69,6 +76,8 @@ impl Encoder {
             doubtful: false,
             size,
             packer: Packer::new(),
+            frame_bytes_max: PAYLOAD_BYTES_MAX,
+            from: 0,
             band: Vec::new(),
             samples: Vec::new(),
         }
@@ -96,6 +105,13 @@ impl Encoder {
     /// How exact frames are from now on.
     pub fn set_quality(&mut self, quality: Quality) {
         self.quality = quality;
+    }
+
+    /// What the next frame may come to, in bytes. It is kept to within what a
+    /// row of tiles takes; what there is no room for follows with the frames
+    /// after it.
+    pub fn set_frame_bytes_max(&mut self, bytes: usize) {
+        self.frame_bytes_max = bytes.min(PAYLOAD_BYTES_MAX);
     }
 
     /// The framebuffer has a new size; the next picture has to be whole.
@@ -272,29 +288,53 @@ impl Encoder {
     }
 
     fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
-        let mut payload_bytes = 0;
-        for (rect, tile) in self.dirty.merged() {
-            match tile {
-                Tile::Uniform(color) => {
-                    self.fill(rect, color, commands);
-                    self.clean(&rect, true);
-                }
-                Tile::Changed | Tile::Playing => {
-                    // The user may have switched since it was seen to play.
-                    let exact = tile == Tile::Changed || self.quality == Quality::Lossless;
-                    for band in bands(&rect) {
-                        if payload_bytes > PAYLOAD_BYTES_MAX {
-                            return;
-                        }
-                        payload_bytes += match exact {
-                            true => self.set(&band, commands),
-                            false => self.cscs(&band, commands),
-                        };
-                        self.clean(&band, exact);
-                    }
-                }
+        let cut = |(rect, tile)| self.bands(&rect, tile).map(move |band| (band, tile));
+        let mut bands: Vec<(Rect, Tile)> = self.dirty.merged().into_iter().flat_map(cut).collect();
+        bands.sort_by_key(|(band, _)| self.dirty.first(band));
+        let from = bands.partition_point(|(band, _)| self.dirty.first(band) < self.from);
+        bands.rotate_left(from);
+        let mut bytes = 0;
+        self.from = 0;
+        for (band, tile) in bands {
+            if bytes > self.frame_bytes_max {
+                self.from = self.dirty.first(&band);
+                return;
             }
+            bytes += COMMAND_BYTES + self.draw(&band, tile, commands);
         }
+    }
+
+    /// Draws a rectangle of whole tiles of one kind; gives how many bytes of
+    /// payload that takes.
+    fn draw(&mut self, rect: &Rect, tile: Tile, commands: &mut Vec<Command>) -> usize {
+        // The user may have switched since it was seen to play.
+        let exact = tile != Tile::Playing || self.quality == Quality::Lossless;
+        let bytes = match tile {
+            Tile::Uniform(color) => {
+                self.fill(*rect, color, commands);
+                0
+            }
+            _ if exact => self.set(rect, commands),
+            _ => self.cscs(rect, commands),
+        };
+        self.clean(rect, exact);
+        bytes
+    }
+
+    /// Cuts a rectangle of whole tiles into such that a command may have, and
+    /// that are not much more than a frame may come to. A colour is not cut.
+    fn bands(&self, rect: &Rect, tile: Tile) -> impl Iterator<Item = Rect> + use<> {
+        let rect = *rect;
+        // A pixel takes about a byte, if it is not text.
+        let pixels = SET_PIXELS_MAX.min(u32::try_from(self.frame_bytes_max).unwrap_or(u32::MAX));
+        let tiles = pixels / u32::from(rect.width_px) / u32::from(TILE_PX);
+        let rows = match tile {
+            Tile::Uniform(_) => rect.height_px,
+            _ => tiles.clamp(1, u32::from(u16::MAX / TILE_PX)) as u16 * TILE_PX,
+        };
+        (0..rect.height_px).step_by(usize::from(rows)).map(move |top| {
+            Rect::new(rect.x_px, rect.y_px + top, rect.width_px, rows.min(rect.height_px - top))
+        })
     }
 
     /// The DTU has what was to be sent of a rectangle, exactly or not.
@@ -359,16 +399,6 @@ fn copy_rect(from: &Framebuffer, to: &mut Framebuffer, rect: &Rect) {
         to.pixels_mut()[start..start + len].copy_from_slice(from.row(rect, row));
         start += stride;
     }
-}
-
-/// Cuts a rectangle of whole tiles into such that a SET may have.
-fn bands(rect: &Rect) -> impl Iterator<Item = Rect> + use<> {
-    let rect = *rect;
-    let tiles = SET_PIXELS_MAX / u32::from(rect.width_px) / u32::from(TILE_PX);
-    let rows = tiles.clamp(1, u32::from(u16::MAX / TILE_PX)) as u16 * TILE_PX;
-    (0..rect.height_px).step_by(usize::from(rows)).map(move |top| {
-        Rect::new(rect.x_px, rect.y_px + top, rect.width_px, rows.min(rect.height_px - top))
-    })
 }
 
 #[cfg(test)]

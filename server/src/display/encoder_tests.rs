@@ -207,6 +207,39 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
 }
 
 #[test]
+fn a_frame_keeps_to_what_it_may_come_to_and_nothing_waits_for_ever() {
+    let size = Size::new(640, 400).unwrap();
+    let mut screen = Framebuffer::new(size);
+    let whole = Rect::whole(size);
+    let (mut encoder, mut dtu) = (Encoder::new(size, Quality::Lossless), Framebuffer::new(size));
+    let mut unpacker = Unpacker::new();
+    let row_bytes = 640 * usize::from(TILE_PX) * PIXEL_BYTES;
+    let bytes_max = 20_000;
+    encoder.set_frame_bytes_max(bytes_max);
+    // The upper half never rests; what changed once below is there soon.
+    let upper = Rect::new(0, 0, 640, 192);
+    let lower = Rect::new(0, 192, 640, 208);
+    let mut frames = 0;
+    let mut changed = vec![whole];
+    screen.set(&lower, &noise(&lower, 3));
+    while (192..400)
+        .any(|row| dtu.size() != size || dtu.row(&whole, row) != screen.row(&whole, row))
+    {
+        frames += 1;
+        screen.set(&upper, &noise(&upper, frames));
+        let mut bytes = 0;
+        for command in encoder.encode(&changed, &Captured(&screen), 0) {
+            bytes += command.payload_bytes();
+            dtu.apply(&command, &mut unpacker).unwrap();
+        }
+        assert!(bytes <= bytes_max + row_bytes, "{bytes} in frame {frames}");
+        changed = vec![upper];
+        assert!(frames < 60, "the lower half never comes");
+    }
+    assert!(frames >= 10, "{frames} frames, of hardly more than a row of tiles each");
+}
+
+#[test]
 fn what_reaches_outside_is_cut_and_whole_tiles_are_read() {
     let size = Size::new(70, 64).unwrap();
     let mut screen = Framebuffer::new(size);

@@ -12,6 +12,7 @@
 //! | [`sampling`] | a rectangle's pixels as luma and less chroma |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
+//! | [`rate`] | what a frame may come to, for what the link takes |
 //! | [`rest`] | the picture that rests is told, and compared by the DTU |
 
 pub mod encoder;
@@ -20,6 +21,7 @@ pub mod pacing;
 pub mod packing;
 pub mod parts;
 pub mod picture;
+pub mod rate;
 pub mod rest;
 pub mod sampling;
 pub mod tiles;
@@ -27,4 +29,5 @@ pub mod video;
 
 pub use encoder::{Encoder, Screen};
 pub use pacing::Pacing;
+pub use rate::Rate;
 pub use rest::Rest;

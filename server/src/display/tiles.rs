@@ -123,6 +123,11 @@ impl DirtyTiles {
         self.grid.rect(index)
     }
 
+    /// The first tile of a rectangle that fits.
+    pub fn first(&self, rect: &Rect) -> usize {
+        usize::from(rect.y_px / TILE_PX) * self.grid.columns + usize::from(rect.x_px / TILE_PX)
+    }
+
     /// A rectangle, grown to whole tiles ([`Grid::covering`]).
     pub fn covering(&self, rect: &Rect) -> Rect {
         self.grid.covering(rect)

@@ -6,7 +6,7 @@ use crate::desktop::capture::Capturer;
 use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
 use crate::display::rest::Next;
-use crate::display::{Encoder, Pacing, Rest, Screen};
+use crate::display::{Encoder, Pacing, Rate, Rest, Screen};
 use afterglow_wire::command::Command;
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::BLOCKS_MAX;
@@ -159,6 +159,7 @@ struct Shown {
     attachment: u64,
     encoder: Encoder,
     pacing: Pacing,
+    rate: Rate,
     rest: Rest,
     /// The next capture has to be of everything.
     everything: bool,
@@ -184,7 +185,7 @@ impl Easel {
 
     fn paint(&mut self) -> Result<(), DesktopError> {
         loop {
-            let Some(size) = self.take_wanted() else { return Ok(()) };
+            let Some(size) = self.take_wanted(self.now_ms()) else { return Ok(()) };
             if let Some(size) = size.filter(|size| *size != self.capturer.size()) {
                 match self.capturer.resize(size) {
                     Err(DesktopError::Gone(error)) => return Err(error.into()),
@@ -193,7 +194,7 @@ impl Easel {
                 }
             }
             self.capturer.take_events()?;
-            let now_ms = self.began.elapsed().as_millis() as u64;
+            let now_ms = self.now_ms();
             if self.make_frame(now_ms)? {
                 continue;
             }
@@ -208,9 +209,13 @@ impl Easel {
         }
     }
 
+    fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
     /// Takes in what is wanted; gives the size if it is to change, and `None`
     /// at the end.
-    fn take_wanted(&mut self) -> Option<Option<Size>> {
+    fn take_wanted(&mut self, now_ms: u64) -> Option<Option<Size>> {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted.over {
             return None;
@@ -221,6 +226,7 @@ impl Easel {
                 attachment,
                 encoder: Encoder::new(self.capturer.size(), wanted.quality),
                 pacing: Pacing::default(),
+                rate: Rate::default(),
                 rest: Rest::default(),
                 everything: true,
                 cursor_sent: false,
@@ -229,7 +235,9 @@ impl Easel {
         if let Some(shown) = &mut self.shown {
             // The worker's core refused what cannot be; what is no news here
             // changes nothing.
-            let _ = shown.pacing.shown(wanted.frame_shown);
+            if shown.pacing.shown(wanted.frame_shown).is_ok() {
+                shown.rate.shown(wanted.frame_shown, now_ms);
+            }
             shown.encoder.set_quality(wanted.quality);
             let again = std::mem::take(&mut wanted.repair);
             for (index, block) in blocks(shown.encoder.size()).enumerate() {
@@ -261,6 +269,7 @@ impl Easel {
         let mut commands = Vec::new();
         if picture {
             let encoder = &mut shown.encoder;
+            encoder.set_frame_bytes_max(shown.rate.frame_bytes_max());
             let encode = |parts: &[_], screen: &dyn Screen| encoder.encode(parts, screen, now_ms);
             let captured = self.capturer.capture(shown.everything, encode)?;
             let Some(captured) = captured else {
@@ -279,7 +288,9 @@ impl Easel {
         if commands.is_empty() {
             return Ok(true);
         }
-        let parts = encode_frame(shown.pacing.send(), commands);
+        let number = shown.pacing.send();
+        let parts = encode_frame(number, commands);
+        shown.rate.sent(number, parts.iter().map(Bytes::len).sum(), now_ms);
         let _ = self.made.send(Ok(Work::Frame(Frame { attachment: shown.attachment, parts })));
         Ok(true)
     }
