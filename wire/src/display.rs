@@ -40,6 +40,8 @@ wire_messages! {
         7 => Probe(Probe),
         /// The picture that rests is not the session's.
         8 => Differs(Differs),
+        /// Tell what each frame costs, or no longer.
+        9 => Diagnose(Diagnose),
     }
 }
 
@@ -61,6 +63,8 @@ wire_messages! {
         6 => Alive(DisplayAlive),
         /// What the picture is, now that it rests.
         7 => Truth(Truth),
+        /// What a frame cost, if the DTU asks for that.
+        8 => Spent(Spent),
     }
 }
 
@@ -117,6 +121,16 @@ wire_struct! {
     pub struct Layout {
         /// The new layout.
         pub keymap: Keymap,
+    }
+}
+
+wire_struct! {
+    /// Tell with [`Spent`] what each frame of this attachment costs, or no
+    /// longer. A session of an older version skips it, and tells nothing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Diagnose {
+        /// Which of the two.
+        pub on: bool,
     }
 }
 
@@ -247,5 +261,21 @@ wire_struct! {
         /// Counts up by one in each attachment, from 1; one that could not be
         /// sent is left out.
         pub seq: u64,
+    }
+}
+
+wire_struct! {
+    /// What a frame cost the session. Said right after the frame, and only to
+    /// a DTU that asks for it ([`Diagnose`]).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Spent {
+        /// The frame's number.
+        pub frame: u64,
+        /// How long the session took to get the pixels from its X server, in
+        /// microseconds.
+        pub capture_us: u32,
+        /// How long it took to turn them into display commands, in
+        /// microseconds.
+        pub encode_us: u32,
     }
 }

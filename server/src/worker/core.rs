@@ -100,6 +100,13 @@ pub enum Action {
         /// The blocks, by their places.
         blocks: Vec<u16>,
     },
+    /// Tell what each frame costs, or no longer.
+    Diagnose {
+        /// The attachment.
+        attachment: u64,
+        /// Which of the two.
+        on: bool,
+    },
     /// Change the screen's size.
     Resize(Size),
     /// Load a keyboard layout.
@@ -335,6 +342,10 @@ impl Core {
                     self.protocol_error(link, why);
                 }
             }
+            ToSession::Diagnose(diagnose) => self.actions.push_back(Action::Diagnose {
+                attachment: current.attachment.number,
+                on: diagnose.on,
+            }),
             ToSession::Layout(layout) => self.actions.push_back(Action::Layout(layout.keymap)),
             ToSession::Remove(remove) => {
                 let dtu = current.attachment.dtu;
@@ -428,6 +439,7 @@ fn name(message: &ToSession) -> &'static str {
         ToSession::Remove(_) => "Remove",
         ToSession::Probe(_) => "Probe",
         ToSession::Differs(_) => "Differs",
+        ToSession::Diagnose(_) => "Diagnose",
         ToSession::Unknown(_) => "a message of a newer version",
     }
 }

@@ -7,7 +7,9 @@ use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
 use crate::display::rest::Next;
 use crate::display::{Encoder, Pacing, Rest};
+use afterglow_wire::codec::Message as _;
 use afterglow_wire::command::Command;
+use afterglow_wire::display::{FromSession, Spent};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::BLOCKS_MAX;
 use afterglow_wire::truth::{BlockDigest, blocks, digest};
@@ -15,7 +17,7 @@ use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the painter is to do: always the latest of each, so that no peer can
@@ -28,6 +30,8 @@ struct Wanted {
     frame_shown: u64,
     /// The blocks of the picture that the DTU has to get again.
     repair: Vec<u16>,
+    /// Tell the DTU what each frame costs.
+    diagnose: bool,
     /// Change the screen's size.
     size: Option<Size>,
     /// End.
@@ -99,6 +103,7 @@ impl Painter {
             wanted.attachment = Some(attachment);
             wanted.frame_shown = 0;
             wanted.repair.clear();
+            wanted.diagnose = false;
             wanted.size = Some(size);
         });
     }
@@ -132,6 +137,15 @@ impl Painter {
         });
     }
 
+    /// Tells the DTU what each frame costs, or no longer.
+    pub fn diagnose(&self, attachment: u64, on: bool) {
+        self.want(|wanted| {
+            if wanted.attachment == Some(attachment) {
+                wanted.diagnose = on;
+            }
+        });
+    }
+
     fn want(&self, change: impl FnOnce(&mut Wanted)) {
         change(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         // Its counter cannot be full: the painter reads it each time.
@@ -154,6 +168,8 @@ struct Shown {
     /// The next capture has to be of everything.
     everything: bool,
     cursor_sent: bool,
+    /// The DTU wants to know what each frame costs.
+    diagnose: bool,
 }
 
 /// The painter's side.
@@ -215,12 +231,14 @@ impl Easel {
                 rest: Rest::default(),
                 everything: true,
                 cursor_sent: false,
+                diagnose: false,
             });
         }
         if let Some(shown) = &mut self.shown {
             // The worker's core refused what cannot be; what is no news here
             // changes nothing.
             let _ = shown.pacing.shown(wanted.frame_shown);
+            shown.diagnose = wanted.diagnose;
             let again = std::mem::take(&mut wanted.repair);
             for (index, block) in blocks(shown.encoder.size()).enumerate() {
                 if again.contains(&(index as u16)) {
@@ -248,10 +266,15 @@ impl Easel {
             return Ok(false);
         }
         let mut commands = Vec::new();
+        let (began, mut encode) = (Instant::now(), Duration::ZERO);
         if picture {
             let encoder = &mut shown.encoder;
-            let captured =
-                self.capturer.capture(shown.everything, |patches| encoder.encode(patches))?;
+            let captured = self.capturer.capture(shown.everything, |patches| {
+                let began = Instant::now();
+                let commands = encoder.encode(patches);
+                encode = began.elapsed();
+                commands
+            })?;
             let Some(captured) = captured else {
                 // The size changed under the capture.
                 shown.everything = true;
@@ -268,7 +291,12 @@ impl Easel {
         if commands.is_empty() {
             return Ok(true);
         }
-        let parts = encode_frame(shown.pacing.send(), commands);
+        let capture = began.elapsed() - encode;
+        let number = shown.pacing.send();
+        let mut parts = encode_frame(number, commands);
+        if shown.diagnose {
+            parts.push(spent(number, capture, encode));
+        }
         let _ = self.made.send(Ok(Work::Frame(Frame { attachment: shown.attachment, parts })));
         Ok(true)
     }
@@ -291,4 +319,10 @@ impl Easel {
         }
         next
     }
+}
+
+/// The message about what a frame cost.
+fn spent(frame: u64, capture: Duration, encode: Duration) -> Bytes {
+    let [capture_us, encode_us] = [capture, encode].map(|time| time.as_micros() as u32);
+    FromSession::from(Spent { frame, capture_us, encode_us }).encode_framed()
 }

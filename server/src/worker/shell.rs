@@ -312,6 +312,7 @@ impl Worker {
             Action::Hide => self.painter.hide(),
             Action::FrameShown { attachment, number } => self.painter.shown(attachment, number),
             Action::Repair { attachment, blocks } => self.painter.repair(attachment, &blocks),
+            Action::Diagnose { attachment, on } => self.painter.diagnose(attachment, on),
             Action::Resize(size) => self.painter.resize(size),
             Action::Layout(keymap) => {
                 let passed = self.typist.try_order(Order::Layout(keymap));

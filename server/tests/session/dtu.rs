@@ -6,7 +6,7 @@ use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Command as DisplayCommand, CursorShape};
 use afterglow_wire::display::{
-    Attached, Detached, FrameShown, FromSession, Input, InputDone, ToSession,
+    Attached, Detached, FrameShown, FromSession, Input, InputDone, Spent, ToSession,
 };
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{DtuId, Size};
@@ -63,6 +63,7 @@ pub struct Shown {
     pub cursor: Option<CursorShape>,
     pub input_done: Option<InputDone>,
     pub truth: Option<Truth>,
+    pub spent: Option<Spent>,
     pub frames: u64,
     /// Frames are acknowledged as they come.
     pub acknowledges: bool,
@@ -82,6 +83,7 @@ impl Shown {
             cursor: None,
             input_done: None,
             truth: None,
+            spent: None,
             frames: 0,
             acknowledges: true,
             next_seq: 1,
@@ -114,6 +116,12 @@ impl Shown {
             }
             Some(FromSession::Truth(truth)) => {
                 self.truth = Some(truth);
+                None
+            }
+            Some(FromSession::Spent(spent)) => {
+                // It comes right after the frame that it is about.
+                assert_eq!(spent.frame, self.frames);
+                self.spent = Some(spent);
                 None
             }
             Some(FromSession::Detached(detached)) => Some(detached),

@@ -353,6 +353,7 @@ impl World {
             Action::Admit(_)
             | Action::Hide
             | Action::Resize(_)
+            | Action::Diagnose { .. }
             | Action::Repair { .. }
             | Action::Layout(_)
             | Action::ReleaseAll => {}
