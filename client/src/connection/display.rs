@@ -43,6 +43,8 @@ pub(super) struct DisplayLink {
     /// Frames that the window has and did not show yet: its number, ours.
     unshown: VecDeque<(u64, u64)>,
     first_shown: bool,
+    /// The last frame of which the session told what it cost.
+    pub(super) spent_through: u64,
     /// The frame after which the window compares its picture.
     pub(super) comparing: Option<u64>,
     pub(super) suspicion: Suspicion,
@@ -75,6 +77,11 @@ impl DisplayLink {
     /// True if this frame is the last one that came, and the window shows it.
     pub(super) fn shows_all_through(&self, frame: u64) -> bool {
         self.next_frame == frame + 1 && self.unshown.is_empty() && self.parts.count == 0
+    }
+
+    /// True if this frame came, whole.
+    pub(super) fn came(&self, frame: u64) -> bool {
+        frame < self.next_frame
     }
 
     /// The host that the session is on.
@@ -174,6 +181,7 @@ impl Connection {
             next_frame: 1,
             unshown: VecDeque::new(),
             first_shown: false,
+            spent_through: 0,
             comparing: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
             says_alive: false,
@@ -271,6 +279,7 @@ impl Connection {
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
             (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
+            (FromSession::Spent(spent), State::Live { .. }) => self.spent(spent),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }
@@ -312,6 +321,7 @@ impl Connection {
             self.act(Action::SendDisplay { link, message: input.into() });
         }
         self.send_size();
+        self.diagnose_anew();
     }
 
     fn frame_part(&mut self, part: FramePart) {

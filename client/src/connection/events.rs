@@ -192,6 +192,11 @@ pub enum Action {
         /// What.
         message: ToSession,
     },
+    /// Look at a display link, and tell the window.
+    MeasureLink {
+        /// Which.
+        link: LinkId,
+    },
     /// Tell the window.
     ToWindow(ToWindow),
     /// Log it.

@@ -16,6 +16,7 @@
 //! | `refusal` | an insert that leads nowhere, and the ways out of it |
 //! | `display` | the display link: attach, frames, loss |
 //! | `truth` | the picture that rests: compare, ask again for what differs |
+//! | `diagnosing` | what is asked for while the user looks at the diagnostics |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
 //! | `panel` | the session panel, notices and questions |
@@ -29,6 +30,7 @@
 mod attempts;
 mod candidates;
 mod control;
+mod diagnosing;
 mod display;
 mod events;
 mod gap;
@@ -132,6 +134,8 @@ pub struct Connection {
     /// The highest epoch seen of each session, the last seen last.
     epochs: Vec<(SessionId, Epoch)>,
     last_view: Option<View>,
+    /// The user looks at the diagnostics.
+    diagnosing: bool,
     ended: bool,
 }
 
@@ -172,6 +176,7 @@ impl Connection {
             window_frames: 0,
             epochs: Vec::new(),
             last_view: None,
+            diagnosing: false,
             ended: false,
             config,
         }
@@ -285,6 +290,7 @@ impl Connection {
             FromWindow::BadFrame { text } => {
                 self.display_lost("bad_frame", &text);
             }
+            FromWindow::Diagnose { on } => self.diagnose(on),
             FromWindow::Dark { dark } => self.log(Logged::Dark { dark }),
             FromWindow::Ask(ask) => self.asked(ask),
             FromWindow::Closed => self.quit("window"),

@@ -4,6 +4,7 @@
 //! connection logic: who does not read is dropped, who sends too much waits.
 
 use crate::connection::{Event, LinkId};
+use crate::diagnostics::LinkMeasured;
 use afterglow_link::quic::LinkError;
 use afterglow_link::stream::{MessageReader, StreamError};
 use afterglow_link::tls::server_of;
@@ -11,6 +12,7 @@ use afterglow_wire::codec::Message;
 use afterglow_wire::control::{ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -106,6 +108,8 @@ impl Kind for DisplayLink {
 pub(super) struct LinkHandle<U> {
     outgoing: mpsc::Sender<U>,
     reason: Option<oneshot::Sender<&'static str>>,
+    /// The connection, once it is open.
+    connection: Arc<OnceLock<quinn::Connection>>,
 }
 
 impl<U> LinkHandle<U> {
@@ -117,6 +121,15 @@ impl<U> LinkHandle<U> {
             Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
         }
+    }
+
+    /// What the connection is like now, if it is open.
+    pub(super) fn measure(&self) -> Option<LinkMeasured> {
+        let stats = self.connection.get()?.stats();
+        Some(LinkMeasured {
+            round_trip_us: stats.path.rtt.as_micros() as u64,
+            received_bytes: stats.udp_rx.bytes,
+        })
     }
 
     /// Sends what waits, then closes.
@@ -136,12 +149,18 @@ pub(super) fn open<K: Kind>(
 ) -> LinkHandle<K::Up> {
     let (outgoing, to_send) = mpsc::channel(OUTGOING_MAX);
     let (reason, closing) = oneshot::channel();
+    let connection = Arc::new(OnceLock::new());
+    let opened = connection.clone();
+    let connecting = async move {
+        let connection = connecting.await?;
+        Ok(opened.get_or_init(|| connection).clone())
+    };
     tasks.spawn(async move {
         if let Some(last) = run::<K>(link, connecting, to_send, closing, &events).await {
             let _ = events.send(last).await;
         }
     });
-    LinkHandle { outgoing, reason: Some(reason) }
+    LinkHandle { outgoing, reason: Some(reason), connection }
 }
 
 /// A link's life; gives its last news, unless our own side closed it.

@@ -6,6 +6,7 @@ use super::outbox::Outbox;
 use super::pointer::{Buttons, Wheel};
 use super::power::Power;
 use super::{App, Options, Wake, WindowError};
+use crate::diagnostics::Diagnostics;
 use crate::view::{FromWindow, ToWindow};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -58,6 +59,7 @@ impl Display {
             modifiers: ModifiersState::empty(),
             pointer_px: None,
             pointer_told: None,
+            diagnostics: Diagnostics::default(),
             devices_lost: 0,
             again_at_ms: None,
             failed: None,

@@ -2,6 +2,7 @@
 //! its sessions, its user and its network.
 
 mod attach;
+mod diagnosing;
 mod failover;
 mod first_meeting;
 mod frames;
