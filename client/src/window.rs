@@ -90,6 +90,8 @@ pub struct Options {
     pub present: PresentOptions,
     /// Where screenshots go.
     pub screenshot: Option<PathBuf>,
+    /// True to make one pixel wrong before the first comparison: a test's aid.
+    pub spoil_pixel: bool,
 }
 
 /// What wakes the loop.
@@ -291,6 +293,9 @@ impl App {
                     // It fails once the window is closed, and then nobody minds.
                     let _ = proxy.send_event(Wake::Compared { frame, others });
                 };
+                if std::mem::take(&mut self.options.spoil_pixel) {
+                    shown.spoil_pixel(now_ms);
+                }
                 if let Some(picture) = shown.picture() {
                     compare::start(picture, truth, tell);
                 }

@@ -8,7 +8,7 @@ use crate::osd::Osd;
 use crate::render::framebuffer::FrameError;
 use crate::render::readback::Readback;
 use crate::view::{Ask, Picture, ToWindow, View};
-use afterglow_wire::command::Command;
+use afterglow_wire::command::{Command, Rect};
 use std::sync::Arc;
 use std::time::Instant;
 use winit::event_loop::{ActiveEventLoop, OwnedDisplayHandle};
@@ -242,6 +242,16 @@ impl Shown {
     /// The session's picture as it is now, if there is one.
     pub fn picture(&self) -> Option<compare::Picture> {
         self.presenter.picture()
+    }
+
+    /// Makes the pixel in the upper left corner another, and shows that.
+    pub fn spoil_pixel(&mut self, now_ms: u64) {
+        let color = [0x5a, 0xa5, 0x5a, 0];
+        let spoilt = self.presenter.apply(&[Command::Fill { rect: Rect::new(0, 0, 1, 1), color }]);
+        if let Err(error) = spoilt {
+            tracing::warn!(%error, "there is no pixel to be spoilt");
+        }
+        self.draw(now_ms, &mut Turn::default());
     }
 
     /// What the window shows, on its way into memory.
