@@ -217,7 +217,8 @@ pub fn badge(context: &egui::Context, text: &str) {
         .interactable(false)
         .show(context, |ui| {
             note().show(ui, |ui| {
-                ui.set_max_width(room.min(BADGE_WIDTH_MAX) - NOTE_MARGIN.sum().x);
+                // A window may be narrower than what surrounds the words.
+                ui.set_max_width((room.min(BADGE_WIDTH_MAX) - NOTE_MARGIN.sum().x).max(0.0));
                 ui.horizontal_top(|ui| {
                     let size = egui::vec2(8.0, 15.0);
                     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());

@@ -1,9 +1,10 @@
 //! The diagnostics overlay against a golden, and that it is in nobody's way.
 
-use crate::osd::{HEIGHT, golden_of, key, noon};
+use crate::osd::{HEIGHT, golden_of, key, noon, server};
 use afterglow_client::diagnostics::{Facts, Figures, Kinds, Shape, Spread};
 use afterglow_client::osd::Osd;
 use afterglow_client::view::{Ask, Badge, Panel, Picture};
+use afterglow_wire::ids::GroupId;
 
 fn figures() -> Figures {
     let spread = |p50, max| Some(Spread { p50, max });
@@ -42,6 +43,30 @@ fn figures_are_in_a_corner() {
     osd.show(Some(&Panel::Ended { text: "The desktop was closed on mud.".into() }), None, 0);
     osd.show_figures(Some(none()));
     golden_of("diagnostics-none", Picture::Blank, osd, HEIGHT, &[]);
+}
+
+#[test]
+fn the_smallest_window_takes_whatever_is_up() {
+    let badge = Badge::Notice { text: "The service mail is back.".into() };
+    let group = GroupId([7; 32]);
+    let meeting = Panel::FirstMeeting { group, server: server("mud") };
+    let panels = [
+        Panel::Searching { for_ms: 1, trouble: None },
+        meeting,
+        Panel::Sessions(Box::default()),
+        Panel::Question { question: 1, text: "Move it now?".into() },
+    ];
+    for size_px in [(1, 1), (16, 16), (16, 800), (800, 16)] {
+        for panel in &panels {
+            let mut osd = Osd::with_clock(noon);
+            osd.show(Some(panel), Some(&badge), 0);
+            osd.show_figures(Some(figures()));
+            for now_ms in [0, 20, 40] {
+                osd.run(now_ms, size_px, 1.0).textures.clear();
+            }
+            assert!(!osd.drawing().primitives.is_empty(), "{panel:?} in {size_px:?}");
+        }
+    }
 }
 
 #[test]
