@@ -65,6 +65,8 @@ wire_messages! {
         7 => Truth(Truth),
         /// What a frame cost, if the DTU asks for that.
         8 => Spent(Spent),
+        /// The DTU's window is larger than the session's screen can be.
+        9 => SizeLimited(SizeLimited),
     }
 }
 
@@ -277,5 +279,16 @@ wire_struct! {
         /// How long it took to turn them into display commands, in
         /// microseconds.
         pub encode_us: u32,
+    }
+}
+
+wire_struct! {
+    /// The DTU's window is larger than the session's screen can be, which has
+    /// now its largest size or the largest that is no wider or higher than the
+    /// window. Said once in each attachment.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct SizeLimited {
+        /// The largest size (`size_max` of its server's configuration).
+        pub max: Size,
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct DisplayLink {
     /// Frames that the window has and did not show yet: its number, ours.
     unshown: VecDeque<(u64, u64)>,
     first_shown: bool,
+    /// The user knows that the session cannot be as large as the window.
+    pub(super) limit_told: bool,
     /// The last frame of which the session told what it cost.
     pub(super) spent_through: u64,
     /// The frame after which the window compares its picture.
@@ -181,6 +183,7 @@ impl Connection {
             next_frame: 1,
             unshown: VecDeque::new(),
             first_shown: false,
+            limit_told: false,
             spent_through: 0,
             comparing: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
@@ -280,6 +283,7 @@ impl Connection {
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
             (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
             (FromSession::Spent(spent), State::Live { .. }) => self.spent(spent),
+            (FromSession::SizeLimited(limited), State::Live { .. }) => self.size_limited(limited),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_lost("protocol", "the session sent a message out of turn");
             }

@@ -15,6 +15,7 @@
 //! | `insert` | the token: insert, challenge, redirect, attach, remove |
 //! | `refusal` | an insert that leads nowhere, and the ways out of it |
 //! | `display` | the display link: attach, frames, loss |
+//! | `sizing` | whether the session follows the window's size |
 //! | `truth` | the picture that rests: compare, ask again for what differs |
 //! | `diagnosing` | what is asked for while the user looks at the diagnostics |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
@@ -40,6 +41,7 @@ mod jitter;
 mod panel;
 mod refusal;
 mod search;
+mod sizing;
 mod suspicion;
 mod truth;
 mod view;
@@ -50,7 +52,6 @@ mod tests;
 use crate::event_log::Event as Logged;
 use crate::view::{Ask, FromWindow, ToWindow, View};
 use afterglow_wire::control::Server;
-use afterglow_wire::display::Resize;
 use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use control::Control;
 use display::{DisplayLink, Shown};
@@ -321,18 +322,6 @@ impl Connection {
         self.act(Action::ToWindow(ToWindow::Quit));
         self.act(Action::Quit);
         self.ended = true;
-    }
-
-    /// Tells the session the window's size if it does not know it.
-    fn send_size(&mut self) {
-        let Some(size) = self.screen.as_ref().map(|screen| screen.size) else { return };
-        if let Some(display) = &mut self.display
-            && display.is_live()
-            && display.told_size != size
-        {
-            display.told_size = size;
-            self.send_live(Resize { screen: size });
-        }
     }
 
     fn act(&mut self, action: Action) {

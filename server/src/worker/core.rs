@@ -9,7 +9,7 @@ use crate::keeper::protocol::{Attachment, AttachmentState};
 use afterglow_link::tls::Peer;
 use afterglow_wire::display::{
     ALIVE_EVERY_MS, DetachReason, Detached, DisplayAlive, FromSession, Input, InputDone,
-    ProbeAnswer, ToSession,
+    ProbeAnswer, SizeLimited, ToSession,
 };
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
@@ -135,6 +135,8 @@ struct Current {
     input_from: u64,
     pacing: Pacing,
     told: Option<Told>,
+    /// It was told that its window is larger than the screen can be.
+    limit_told: bool,
     /// How often it was told that the session lives, and when it is next.
     alive_seq: u64,
     alive_at_ms: u64,
@@ -333,9 +335,9 @@ impl Core {
                 Err(wrong) => self.protocol_error(link, wrong.to_string()),
             },
             ToSession::Resize(resize) => {
-                let (width, height) = (resize.screen.width_px(), resize.screen.height_px());
-                let size = Size::clamped(width.into(), height.into(), self.about.size_max);
+                let size = self.fitting(resize.screen);
                 self.actions.push_back(Action::Resize(size));
+                self.tell_limit(resize.screen);
             }
             ToSession::Differs(differs) => {
                 if let Err(why) = self.differs(differs) {
@@ -354,6 +356,23 @@ impl Core {
             message => {
                 self.protocol_error(link, format!("{} was not expected", name(&message)));
             }
+        }
+    }
+
+    /// The screen's size for a DTU's window.
+    fn fitting(&self, window: Size) -> Size {
+        let (width, height) = (window.width_px(), window.height_px());
+        Size::clamped(width.into(), height.into(), self.about.size_max)
+    }
+
+    /// Tells the DTU if its window is larger than the screen can be; once,
+    /// since the user may change its size many times a second.
+    fn tell_limit(&mut self, window: Size) {
+        let (fits, max) = (self.fitting(window) == window, self.about.size_max);
+        if let Some(current) = self.current.as_mut().filter(|_| !fits)
+            && !std::mem::replace(&mut current.limit_told, true)
+        {
+            self.actions.push_back(Action::Send(current.link, SizeLimited { max }.into()));
         }
     }
 

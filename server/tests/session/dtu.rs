@@ -64,6 +64,8 @@ pub struct Shown {
     pub input_done: Option<InputDone>,
     pub truth: Option<Truth>,
     pub spent: Option<Spent>,
+    /// The largest size, if it was told that its window is larger.
+    pub limit: Option<Size>,
     pub frames: u64,
     /// Frames are acknowledged as they come.
     pub acknowledges: bool,
@@ -84,6 +86,7 @@ impl Shown {
             input_done: None,
             truth: None,
             spent: None,
+            limit: None,
             frames: 0,
             acknowledges: true,
             next_seq: 1,
@@ -122,6 +125,10 @@ impl Shown {
                 // It comes right after the frame that it is about.
                 assert_eq!(spent.frame, self.frames);
                 self.spent = Some(spent);
+                None
+            }
+            Some(FromSession::SizeLimited(limited)) => {
+                self.limit = Some(limited.max);
                 None
             }
             Some(FromSession::Detached(detached)) => Some(detached),

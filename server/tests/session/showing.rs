@@ -67,12 +67,14 @@ async fn the_screen_follows_the_dtus_window() {
         }
         shown.until_equal(&session).await;
     }
+    assert_eq!(shown.limit, None);
     // No larger than the X server can be.
     let screen = Size::new(5000, 5000).unwrap();
     shown.link.writer.send(Resize { screen }).await.unwrap();
     while shown.picture.size() != session.spec.size_max {
         assert_eq!(shown.step().await, None);
     }
+    assert_eq!(shown.limit, Some(session.spec.size_max));
     shown.until_equal(&session).await;
 }
 

@@ -11,6 +11,7 @@ mod races;
 mod reconnect;
 mod refusal;
 mod silence;
+mod sizing;
 mod truth;
 
 use super::*;

@@ -396,5 +396,6 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
         any::<u64>().prop_map(|seq| DisplayAlive { seq }.into()),
         truth.prop_map(FromSession::from),
         spent.prop_map(FromSession::from),
+        size().prop_map(|max| SizeLimited { max }.into()),
     ]
 }
