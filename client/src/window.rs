@@ -25,6 +25,7 @@ use crate::render::gpu::GpuTrouble;
 use crate::view::{FromWindow, ToWindow};
 use afterglow_wire::ids::{Keymap, Size};
 use afterglow_wire::limits::SIZE_PX_MAX;
+use compare::Comparer;
 use idle::Idle;
 use keys::Keys;
 use outbox::Outbox;
@@ -125,6 +126,7 @@ struct App {
     /// The place that the session was told last.
     pointer_told: Option<(u16, u16)>,
     diagnostics: Diagnostics,
+    comparer: Comparer,
     devices_lost: u32,
     /// When the window has something to do even if nothing happens.
     again_at_ms: Option<u64>,
@@ -296,9 +298,7 @@ impl App {
                 if std::mem::take(&mut self.options.spoil_pixel) {
                     shown.spoil_pixel(now_ms);
                 }
-                if let Some(picture) = shown.picture() {
-                    compare::start(picture, truth, tell);
-                }
+                self.comparer.start(|| shown.picture(), truth, tell);
             }
             ToWindow::Spent(spent) => self.diagnostics.spent(&spent),
             ToWindow::LinkMeasured(link) => self.diagnostics.link(link),

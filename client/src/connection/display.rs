@@ -236,6 +236,21 @@ impl Connection {
         }
     }
 
+    pub(super) fn display_garbage(&mut self, link: LinkId, why: &str) {
+        if self.display.as_ref().is_some_and(|display| display.link == link) {
+            self.display_refused("protocol", why);
+        }
+    }
+
+    /// Nothing can be made of what the session sent: the link is closed, the
+    /// user is told, and the picture begins anew.
+    pub(super) fn display_refused(&mut self, reason: &'static str, why: &str) {
+        if self.display.is_some() {
+            self.give_notice(format!("The picture is asked for again: {why}."));
+            self.display_lost(reason, why);
+        }
+    }
+
     /// Closes the display link, if there is one.
     pub(super) fn drop_display(&mut self, reason: &'static str, text: &str) {
         let Some(display) = self.display.take() else { return };
@@ -285,7 +300,7 @@ impl Connection {
             (FromSession::Spent(spent), State::Live { .. }) => self.spent(spent),
             (FromSession::SizeLimited(limited), State::Live { .. }) => self.size_limited(limited),
             (_, State::Attaching { .. } | State::Live { .. }) => {
-                self.display_lost("protocol", "the session sent a message out of turn");
+                self.display_refused("protocol", "the session sent a message out of turn");
             }
         }
     }
@@ -295,7 +310,7 @@ impl Connection {
         let Some(display) = &mut self.display else { return };
         let attach = &display.attach;
         if (attached.session, attached.epoch) != (attach.session, attach.epoch) {
-            return self.display_lost("protocol", "another session answered");
+            return self.display_refused("protocol", "another session answered");
         }
         display.state = State::Live { since_ms: now_ms, size: attached.size };
         let link = display.link;
@@ -334,7 +349,7 @@ impl Connection {
         let commands = match display.add(part) {
             Ok(Some(commands)) => commands,
             Ok(None) => return,
-            Err(why) => return self.display_lost("protocol", why),
+            Err(why) => return self.display_refused("protocol", why),
         };
         self.window_frames += 1;
         let window_number = self.window_frames;

@@ -206,6 +206,7 @@ impl Connection {
             Event::DisplayOpened { link } => self.display_opened(link),
             Event::DisplayHeard { link } => self.display_heard(link),
             Event::DisplayClosed { link, why } => self.display_closed(link, &why),
+            Event::DisplayGarbage { link, why } => self.display_garbage(link, &why),
             Event::Display { link, message } => self.display_message(link, message),
             Event::Token(event) => self.token_event(event),
             Event::Window(event) => self.window_event(event),
@@ -288,9 +289,7 @@ impl Connection {
             FromWindow::Input(event) => self.user_input(event),
             FromWindow::FrameShown { number } => self.frame_shown(number),
             FromWindow::Compared { frame, others } => self.compared(frame, others),
-            FromWindow::BadFrame { text } => {
-                self.display_lost("bad_frame", &text);
-            }
+            FromWindow::BadFrame { text } => self.display_refused("bad_frame", &text),
             FromWindow::Diagnose { on } => self.diagnose(on),
             FromWindow::Dark { dark } => self.log(Logged::Dark { dark }),
             FromWindow::Ask(ask) => self.asked(ask),

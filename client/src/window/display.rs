@@ -1,5 +1,6 @@
 //! The connection to the window system, and the loop that runs a window on it.
 
+use super::compare::Comparer;
 use super::idle::Idle;
 use super::keys::Keys;
 use super::outbox::Outbox;
@@ -60,6 +61,7 @@ impl Display {
             pointer_px: None,
             pointer_told: None,
             diagnostics: Diagnostics::default(),
+            comparer: Comparer::default(),
             devices_lost: 0,
             again_at_ms: None,
             failed: None,
