@@ -2,7 +2,9 @@
 //! suspected: a phi-accrual failure detector (Hayashibara et al., SRDS 2004),
 //! in whole milliseconds and without a clock of its own.
 //!
-//! The gaps between regular words are taken as normally distributed. The limit
+//! A regular word comes so long after whatever was said last, and no later:
+//! who says something else meanwhile says it that much later. These gaps are
+//! taken as normally distributed. The limit
 //! is where the chance that the next word is only late falls below 10⁻⁸
 //! (phi = 8), with a floor on the deviation: 100 ms words on a quiet network
 //! give 240 ms. A link that sends lost packets again has rare, long gaps that
@@ -41,13 +43,15 @@ const STALL_MS: u64 = 100;
 pub struct Suspicion {
     /// How often it promised to speak.
     every_ms: u64,
-    /// The last gaps between regular words, the latest last.
+    /// The last gaps before regular words, the latest last.
     gaps_ms: VecDeque<u64>,
     /// When it last said anything.
     heard_ms: u64,
-    /// When its last regular word came; `None` if a gap from there would tell
-    /// of us and not of it.
-    word_ms: Option<u64>,
+    /// How long it had been silent then; `None` if that would tell of us and
+    /// not of it.
+    gap_ms: Option<u64>,
+    /// True if the next gap will tell of it.
+    gap_counts: bool,
     /// When to look again after the limit has passed.
     second_look_ms: Option<u64>,
     limit_ms: u64,
@@ -60,7 +64,8 @@ impl Suspicion {
             every_ms: every_ms.clamp(1, PROMISE_MS_MAX),
             gaps_ms: VecDeque::new(),
             heard_ms: now_ms,
-            word_ms: None,
+            gap_ms: None,
+            gap_counts: false,
             second_look_ms: None,
             limit_ms: 0,
         };
@@ -70,16 +75,19 @@ impl Suspicion {
 
     /// It said something: it lives. How often it says such things is not known.
     pub fn heard(&mut self, now_ms: u64) {
-        self.heard_ms = self.heard_ms.max(now_ms);
+        if now_ms > self.heard_ms {
+            let gap_ms = now_ms - self.heard_ms;
+            self.gap_ms = std::mem::replace(&mut self.gap_counts, true).then_some(gap_ms);
+            self.heard_ms = now_ms;
+        }
         self.second_look_ms = None;
     }
 
     /// It said one of its regular words.
     pub fn regular_word(&mut self, now_ms: u64) {
         self.heard(now_ms);
-        let gap_ms = self.word_ms.map(|word_ms| now_ms.saturating_sub(word_ms));
-        self.word_ms = Some(now_ms);
-        let Some(gap_ms) = gap_ms else { return };
+        self.gap_counts = true;
+        let Some(gap_ms) = self.gap_ms.take() else { return };
         if self.gaps_ms.len() >= GAPS_MAX {
             self.gaps_ms.pop_front();
         }
@@ -116,7 +124,7 @@ impl Suspicion {
         };
         if late_ms > STALL_MS {
             self.heard_ms = now_ms - self.limit_ms / 2;
-            self.word_ms = None;
+            (self.gap_ms, self.gap_counts) = (None, false);
             self.second_look_ms = None;
             return false;
         }
@@ -190,6 +198,23 @@ mod tests {
         assert!((650..800).contains(&limit_ms), "{limit_ms}");
         gaps.extend([100; GAPS_MAX]);
         assert_eq!(after(&gaps).limit_ms(), after(&[100; 100]).limit_ms());
+    }
+
+    #[test]
+    fn a_word_is_as_late_as_it_comes_after_anything_else() {
+        let mut suspicion = Suspicion::new(100, 0);
+        let mut now_ms = 0;
+        suspicion.regular_word(now_ms);
+        for _ in 0..GAPS_MAX {
+            // For most of a second it says other things.
+            for _ in 0..20 {
+                now_ms += 45;
+                suspicion.heard(now_ms);
+            }
+            now_ms += 100;
+            suspicion.regular_word(now_ms);
+        }
+        assert_eq!(suspicion.limit_ms(), after(&[100; GAPS_MAX]).limit_ms());
     }
 
     #[test]

@@ -38,11 +38,13 @@ impl Damage {
     /// What a command changes.
     pub fn add_command(&mut self, command: &Command) {
         match command {
-            Command::Set { rect, .. } | Command::Fill { rect, .. } | Command::Copy { rect, .. } => {
-                self.add(*rect)
-            }
-            Command::Cursor(_) => {}
-            _ => *self = Damage::all(),
+            Command::Set { rect, .. }
+            | Command::Fill { rect, .. }
+            | Command::Copy { rect, .. }
+            | Command::Bitmap { rect, .. }
+            | Command::Cscs { rect, .. } => self.add(*rect),
+            Command::Cursor(_) | Command::Unknown(_) => {}
+            Command::Size(_) => *self = Damage::all(),
         }
     }
 
@@ -87,6 +89,7 @@ fn waste_px(one: &Rect, other: &Rect) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use afterglow_wire::command::Coding;
     use afterglow_wire::ids::Size;
     use proptest::prelude::*;
 
@@ -112,7 +115,14 @@ mod tests {
         let rect = Rect::new(5, 6, 7, 8);
         let mut damage = Damage::default();
         damage.add_command(&Command::Copy { rect, from_x_px: 0, from_y_px: 0 });
-        assert_eq!(damage.rects(), [rect]);
+        damage.add_command(&Command::Bitmap {
+            rect: Rect::new(50, 6, 7, 8),
+            foreground: [1; 4],
+            background: None,
+            coding: Coding::Raw,
+            payload: vec![0; 8].into(),
+        });
+        assert_eq!(damage.rects(), [rect, Rect::new(50, 6, 7, 8)]);
         damage.add_command(&Command::Size(Size::new(16, 16).unwrap()));
         damage.add_command(&Command::Fill { rect, color: [0; 4] });
         assert_eq!(damage, Damage::all());

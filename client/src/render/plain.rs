@@ -66,7 +66,7 @@ impl PlainPicture {
         let window = canvas.whole();
         if damage.is_all() {
             let picture = Rect::whole(framebuffer.size());
-            let covers = on_window(place, &picture, &window) == Some(window);
+            let covers = on_window(place, &picture, canvas.size_px) == Some(window);
             if !covers {
                 canvas.pixels.fill(0);
             }
@@ -97,7 +97,7 @@ impl Canvas<'_> {
 
     /// Puts a part of the picture. Gives where it is on the window, if it is.
     fn put(&mut self, framebuffer: &Framebuffer, place: &Placement, part: &Rect) -> Option<Rect> {
-        let target = on_window(place, part, &self.whole())?;
+        let target = on_window(place, part, self.size_px)?;
         // On the window it is right of the picture's left edge, and within it.
         let from_x = i32::from(target.x_px) - place.x_px;
         let from_y = i32::from(target.y_px) - place.y_px;
@@ -113,16 +113,16 @@ impl Canvas<'_> {
     }
 }
 
-/// Where a part of the picture is on the window, if it is.
-fn on_window(place: &Placement, part: &Rect, window: &Rect) -> Option<Rect> {
-    let side = |start_px: i32, at_px: u16, length_px: u16, window_px: u16| {
+/// Where a part of a picture that is not scaled is on the window, if it is.
+pub fn on_window(place: &Placement, part: &Rect, window_px: (u32, u32)) -> Option<Rect> {
+    let side = |start_px: i32, at_px: u16, length_px: u16, window_px: u32| {
         let start = start_px + i32::from(at_px);
-        let end = (start + i32::from(length_px)).min(window_px.into());
+        let end = (start + i32::from(length_px)).min(i32::try_from(window_px).ok()?);
         let start = start.max(0);
         Some((u16::try_from(start).ok()?, u16::try_from(end - start).ok().filter(|px| *px > 0)?))
     };
-    let (x_px, width_px) = side(place.x_px, part.x_px, part.width_px, window.width_px)?;
-    let (y_px, height_px) = side(place.y_px, part.y_px, part.height_px, window.height_px)?;
+    let (x_px, width_px) = side(place.x_px, part.x_px, part.width_px, window_px.0)?;
+    let (y_px, height_px) = side(place.y_px, part.y_px, part.height_px, window_px.1)?;
     Some(Rect { x_px, y_px, width_px, height_px })
 }
 

@@ -7,8 +7,9 @@
 //! [`Scene`] that a graphics card would draw.
 
 mod cpu;
-mod flush;
 mod gpu;
+mod way;
+mod x11;
 
 use super::compare;
 use crate::diagnostics::{Facts, Shape};
@@ -235,12 +236,12 @@ impl Presenter {
         }
     }
 
-    /// Applies a whole frame to the picture. If a command cannot be applied,
-    /// those before it are.
-    pub fn apply(&mut self, commands: &[Command]) -> Result<(), FrameError> {
+    /// Applies a whole frame to the picture; [`Presenter::present`] is called
+    /// next. If a command cannot be applied, those before it are.
+    pub fn apply(&mut self, commands: &[Command], contents: &Contents) -> Result<(), FrameError> {
         match self {
             Presenter::Gpu(on_gpu) => on_gpu.apply(commands),
-            Presenter::Cpu(on_cpu) => on_cpu.apply(commands),
+            Presenter::Cpu(on_cpu) => on_cpu.apply(commands, contents),
         }
     }
 

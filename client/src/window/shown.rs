@@ -204,7 +204,7 @@ impl Shown {
             self.presenter.clear();
         }
         let began = Instant::now();
-        let applied = self.presenter.apply(commands);
+        let applied = self.presenter.apply(commands, &contents(&self.view, &self.osd, self.dark));
         let mut turn = Turn { apply_us: Some(us_since(began)), ..Turn::default() };
         self.stale = true;
         if applied.is_ok() {
@@ -247,7 +247,9 @@ impl Shown {
     /// Makes the pixel in the upper left corner another, and shows that.
     pub fn spoil_pixel(&mut self, now_ms: u64) {
         let color = [0x5a, 0xa5, 0x5a, 0];
-        let spoilt = self.presenter.apply(&[Command::Fill { rect: Rect::new(0, 0, 1, 1), color }]);
+        let spoil = [Command::Fill { rect: Rect::new(0, 0, 1, 1), color }];
+        let contents = contents(&self.view, &self.osd, self.dark);
+        let spoilt = self.presenter.apply(&spoil, &contents);
         if let Err(error) = spoilt {
             tracing::warn!(%error, "there is no pixel to be spoilt");
         }

@@ -1,9 +1,11 @@
-//! What is on the screen: where it changed by Damage, its pixels by MIT-SHM,
-//! the pointer's shape by XFIXES.
+//! What is on the screen: where it changed by Damage, its pixels out of the X
+//! server's own framebuffer or else by MIT-SHM, the pointer's shape by XFIXES.
 
-use super::shared_memory::SharedMemory;
+use super::live::LiveScreen;
 use super::{DesktopError, screen, size};
-use crate::display::Patch;
+use crate::display::Screen;
+use crate::display::tiles::Grid;
+use afterglow_screen::SharedMemory;
 use afterglow_wire::command::{CursorShape, Rect};
 use afterglow_wire::framebuffer::PIXEL_BYTES;
 use afterglow_wire::ids::Size;
@@ -30,12 +32,39 @@ pub struct Capturer {
     root: Window,
     damage: Damage,
     region: Region,
-    segment: shm::Seg,
-    memory: SharedMemory,
+    way: Way,
     size: Size,
-    size_max: Size,
     damaged: bool,
     cursor_changed: bool,
+}
+
+/// How pixels come out of the X server.
+enum Way {
+    /// They are read where the X server has them.
+    Live(LiveScreen),
+    /// It puts them into memory, when asked.
+    Copied(shm::Seg, SharedMemory),
+}
+
+/// Rectangles that the X server put into memory, and where.
+struct Copies<'a> {
+    placed: &'a [(Rect, usize)],
+    content: &'a [u8],
+}
+
+impl Screen for Copies<'_> {
+    fn read(&self, rect: &Rect, pixels: &mut [u8]) {
+        let around = |(placed, _): &&(Rect, usize)| placed.intersection(rect) == Some(*rect);
+        let Some((placed, start)) = self.placed.iter().find(around) else { return };
+        let stride = usize::from(placed.width_px) * PIXEL_BYTES;
+        let mut from = start
+            + usize::from(rect.y_px - placed.y_px) * stride
+            + usize::from(rect.x_px - placed.x_px) * PIXEL_BYTES;
+        for row in pixels.chunks_exact_mut(usize::from(rect.width_px) * PIXEL_BYTES) {
+            row.copy_from_slice(&self.content[from..from + row.len()]);
+            from += stride;
+        }
+    }
 }
 
 impl std::fmt::Debug for Capturer {
@@ -66,9 +95,7 @@ impl Capturer {
         if screen(&connection)?.root_depth != 24 {
             return Err(DesktopError::Lacks("a screen of 24 bits a pixel"));
         }
-        let (memory, file) = SharedMemory::new(size_max.pixels() * PIXEL_BYTES)?;
-        let segment = connection.generate_id()?;
-        connection.shm_attach_fd(segment, file, false)?.check()?;
+        let way = way(&connection, root, size_max)?;
         let region = connection.generate_id()?;
         connection.xfixes_create_region(region, &[])?.check()?;
         let damage = connection.generate_id()?;
@@ -81,13 +108,16 @@ impl Capturer {
             root,
             damage,
             region,
-            segment,
-            memory,
+            way,
             size,
-            size_max,
             damaged: true,
             cursor_changed: true,
         })
+    }
+
+    /// True if pixels are read where the X server has them.
+    pub fn is_live(&self) -> bool {
+        matches!(self.way, Way::Live(_))
     }
 
     /// The screen's size, as of the last event.
@@ -152,69 +182,29 @@ impl Capturer {
         Ok(())
     }
 
-    /// Captures what changed since the last time, or everything, and hands it
-    /// over. Nothing is handed over if the screen changed its size meanwhile.
+    /// Captures what changed since the last time, or everything: which whole
+    /// tiles, and what they have. Nothing is handed over if the screen changed
+    /// its size meanwhile.
     pub fn capture<T>(
         &mut self,
         everything: bool,
-        take: impl FnOnce(&[Patch<'_>]) -> T,
+        take: impl FnOnce(&[Rect], &dyn Screen) -> T,
     ) -> Result<Option<T>, DesktopError> {
         // Changes from here on are damage again.
         self.damaged = false;
         self.connection.damage_subtract(self.damage, x11rb::NONE, self.region)?;
-        let mut rects = vec![Rect::whole(self.size)];
-        if !everything {
-            let region = self.connection.xfixes_fetch_region(self.region)?.reply()?;
-            rects = worth_capturing(&region.extents, &region.rectangles, self.size);
-        }
-        let Some(placed) = self.fetch(&rects)? else { return Ok(None) };
-        let content = self.memory.content();
-        let patches: Vec<Patch<'_>> = placed
-            .iter()
-            .map(|(rect, start)| {
-                let end = start + rect.pixels() as usize * PIXEL_BYTES;
-                Patch { rect: *rect, pixels: &content[*start..end] }
-            })
-            .collect();
-        Ok(Some(take(&patches)))
-    }
-
-    /// Has the X server put rectangles into the shared memory, one after the
-    /// other, and tells where.
-    fn fetch(&self, rects: &[Rect]) -> Result<Option<Vec<(Rect, usize)>>, DesktopError> {
-        let room = self.size_max.pixels() * PIXEL_BYTES;
-        let mut start = 0;
-        let mut asked = Vec::new();
-        for rect in rects {
-            let bytes = rect.pixels() as usize * PIXEL_BYTES;
-            if start + bytes > room {
-                return Err(DesktopError::Lacks("room: it is larger than it was started"));
-            }
-            let cookie = self.connection.shm_get_image(
-                self.root,
-                rect.x_px as i16,
-                rect.y_px as i16,
-                rect.width_px,
-                rect.height_px,
-                !0,
-                ImageFormat::Z_PIXMAP.into(),
-                self.segment,
-                start as u32,
-            )?;
-            asked.push((*rect, start, cookie));
-            start += bytes;
-        }
-        let mut placed = Vec::new();
-        let mut outside = false;
-        for (rect, start, cookie) in asked {
-            match cookie.reply() {
-                Ok(_) => placed.push((rect, start)),
-                // The screen shrank between the question and the answer.
-                Err(x11rb::errors::ReplyError::X11Error(_)) => outside = true,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok((!outside).then_some(placed))
+        // Before its answer nothing may be read that was drawn until then.
+        let region = self.connection.xfixes_fetch_region(self.region)?.reply()?;
+        let rects = match everything {
+            true => vec![Rect::whole(self.size)],
+            false => worth_capturing(&region.extents, &region.rectangles, self.size),
+        };
+        let (segment, memory) = match &mut self.way {
+            Way::Live(screen) => return Ok(Some(take(&rects, screen))),
+            Way::Copied(segment, memory) => (*segment, memory),
+        };
+        let placed = fetch(&self.connection, self.root, segment, &rects, memory.len())?;
+        Ok(placed.map(|placed| take(&rects, &Copies { placed: &placed, content: memory.bytes() })))
     }
 
     /// The pointer's shape.
@@ -242,12 +232,72 @@ impl Capturer {
     }
 }
 
+/// The quickest way that there is.
+fn way(connection: &RustConnection, root: Window, size_max: Size) -> Result<Way, DesktopError> {
+    match LiveScreen::open(connection, size_max) {
+        Ok(screen) => {
+            // The X server would draw the pointer into the pixels that are
+            // read; asked for pixels, it takes it out. DTUs draw their own.
+            connection.xfixes_hide_cursor(root)?.check()?;
+            return Ok(Way::Live(screen));
+        }
+        Err(error) => tracing::info!(%error, "the X server copies its pixels"),
+    }
+    let (memory, file) = SharedMemory::new(size_max.pixels())?;
+    let segment = connection.generate_id()?;
+    connection.shm_attach_fd(segment, file, false)?.check()?;
+    Ok(Way::Copied(segment, memory))
+}
+
+/// Has the X server put rectangles into the shared memory, one after the
+/// other, and tells where; nothing if the screen does not have them any more.
+fn fetch(
+    connection: &RustConnection,
+    root: Window,
+    segment: shm::Seg,
+    rects: &[Rect],
+    room_pixels: usize,
+) -> Result<Option<Vec<(Rect, usize)>>, DesktopError> {
+    let mut start = 0;
+    let mut asked = Vec::new();
+    for rect in rects {
+        let bytes = rect.pixels() as usize * PIXEL_BYTES;
+        if start + bytes > room_pixels * PIXEL_BYTES {
+            return Err(DesktopError::Lacks("room: it is larger than it was started"));
+        }
+        let cookie = connection.shm_get_image(
+            root,
+            rect.x_px as i16,
+            rect.y_px as i16,
+            rect.width_px,
+            rect.height_px,
+            !0,
+            ImageFormat::Z_PIXMAP.into(),
+            segment,
+            start as u32,
+        )?;
+        asked.push((*rect, start, cookie));
+        start += bytes;
+    }
+    let mut placed = Vec::new();
+    let mut outside = false;
+    for (rect, start, cookie) in asked {
+        match cookie.reply() {
+            Ok(_) => placed.push((rect, start)),
+            // The screen shrank between the question and the answer.
+            Err(x11rb::errors::ReplyError::X11Error(_)) => outside = true,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((!outside).then_some(placed))
+}
+
 fn no_cursor() -> CursorShape {
     CursorShape { width_px: 0, height_px: 0, hot_x_px: 0, hot_y_px: 0, pixels: Bytes::new() }
 }
 
-/// The part of a damaged region to capture: its rectangles, or the one around
-/// them where that is hardly more.
+/// The part of a damaged region to capture: the tiles that its rectangles
+/// touch, or all around them where that is hardly more.
 fn worth_capturing(extents: &Rectangle, rectangles: &[Rectangle], size: Size) -> Vec<Rect> {
     let whole = Rect::whole(size);
     let inside = |rectangle: &Rectangle| {
@@ -256,7 +306,8 @@ fn worth_capturing(extents: &Rectangle, rectangles: &[Rectangle], size: Size) ->
         let cut = |length: u16, moved: i16, from: i16| length.saturating_sub(moved.abs_diff(from));
         let width_px = cut(rectangle.width, x, rectangle.x);
         let height_px = cut(rectangle.height, y, rectangle.y);
-        whole.intersection(&Rect::new(x as u16, y as u16, width_px, height_px))
+        let inside = whole.intersection(&Rect::new(x as u16, y as u16, width_px, height_px))?;
+        Some(Grid::new(size).covering(&inside))
     };
     let rects: Vec<Rect> = rectangles.iter().filter_map(inside).collect();
     let area: u64 = rects.iter().map(|rect| u64::from(rect.pixels())).sum();
@@ -283,7 +334,7 @@ mod tests {
     fn damage_is_cut_to_the_screen() {
         let size = Size::new(100, 100).unwrap();
         let rects = [rectangle(-10, 90, 30, 30)];
-        assert_eq!(worth_capturing(&rects[0], &rects, size), [Rect::new(0, 90, 20, 10)]);
+        assert_eq!(worth_capturing(&rects[0], &rects, size), [Rect::new(0, 64, 32, 36)]);
         let outside = [rectangle(-30, 0, 20, 20)];
         assert!(worth_capturing(&outside[0], &outside, size).is_empty());
     }
@@ -293,7 +344,7 @@ mod tests {
         let size = Size::new(1000, 1000).unwrap();
         let dense = [rectangle(0, 0, 100, 50), rectangle(0, 50, 90, 50)];
         let around = rectangle(0, 0, 100, 100);
-        assert_eq!(worth_capturing(&around, &dense, size), [Rect::new(0, 0, 100, 100)]);
+        assert_eq!(worth_capturing(&around, &dense, size), [Rect::new(0, 0, 128, 128)]);
         let far = [rectangle(0, 0, 10, 10), rectangle(900, 900, 10, 10)];
         assert_eq!(worth_capturing(&rectangle(0, 0, 910, 910), &far, size).len(), 2);
         let many: Vec<Rectangle> = (0..20).map(|i| rectangle(i * 40, i * 40, 5, 5)).collect();

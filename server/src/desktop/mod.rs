@@ -3,8 +3,8 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`capture`] | what is on the screen, by Damage, XFIXES and MIT-SHM |
-//! | [`shared_memory`] | the memory that the X server puts pixels in |
+//! | [`capture`] | what is on the screen, by Damage and XFIXES, with MIT-SHM |
+//! | [`live`] | its pixels, read where the X server has them |
 //! | [`size`] | the screen's size, by RandR |
 //! | [`layout`] | the keyboard layout, and that keys do not repeat |
 //! | [`keys`] | which keys and buttons are down (no I/O) |
@@ -17,7 +17,7 @@ pub mod capture;
 pub mod input;
 pub mod keys;
 pub mod layout;
-pub mod shared_memory;
+pub mod live;
 pub mod size;
 
 use std::os::unix::net::UnixStream;

@@ -2,7 +2,8 @@
 
 use super::motion;
 use super::packing::Packer;
-use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal};
+use super::picture::Picture;
+use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal, uniform};
 use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
@@ -15,22 +16,23 @@ const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX / 4;
 /// How many things that moved at once are looked for.
 const COPIES_MAX: usize = 2;
 
-/// A part of the screen as it was captured: rows of four-byte pixels, of
-/// which the fourth byte means nothing.
-#[derive(Debug, Clone, Copy)]
-pub struct Patch<'a> {
-    /// Where it is.
-    pub rect: Rect,
-    /// `rect.pixels()` pixels.
-    pub pixels: &'a [u8],
+/// What a tile comes to.
+const TILE_BYTES: usize = TILE_PX as usize * TILE_PX as usize * PIXEL_BYTES;
+
+/// A screen whose pixels can be read.
+pub trait Screen {
+    /// Reads a rectangle that is inside the screen: `rect.pixels()` pixels of
+    /// four bytes, row by row. The fourth byte of each means nothing. What is
+    /// drawn meanwhile may be there in part; it is a change of its own.
+    fn read(&self, rect: &Rect, pixels: &mut [u8]);
 }
 
 /// Turns what changes on a screen into display commands for one DTU.
 pub struct Encoder {
     /// What the DTU has once it applied every command so far.
-    shown: Framebuffer,
+    shown: Picture,
     /// What it is to have: equal to `shown` but for the dirty tiles.
-    next: Framebuffer,
+    next: Picture,
     dirty: DirtyTiles,
     /// The DTU knows nothing yet.
     fresh: bool,
@@ -39,6 +41,8 @@ pub struct Encoder {
     /// What the next picture has; the DTU hears of it with that picture.
     size: Size,
     packer: Packer,
+    /// Room for a tile's pixels.
+    tile: Box<[u8; TILE_BYTES]>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -51,13 +55,14 @@ impl Encoder {
     /// For a DTU that knows nothing yet. Its first picture has to be whole.
     pub fn new(size: Size) -> Self {
         Encoder {
-            shown: Framebuffer::new(size),
-            next: Framebuffer::new(size),
+            shown: Picture::new(size),
+            next: Picture::new(size),
             dirty: DirtyTiles::new(size),
             fresh: true,
             doubtful: false,
             size,
             packer: Packer::new(),
+            tile: Box::new([0; TILE_BYTES]),
         }
     }
 
@@ -77,8 +82,8 @@ impl Encoder {
     }
 
     /// What the DTU has.
-    pub fn shown(&self) -> &Framebuffer {
-        &self.shown
+    pub fn shown(&mut self) -> &Framebuffer {
+        self.shown.write_all()
     }
 
     /// What the DTU has in this rectangle is not what it was sent: it gets it
@@ -88,22 +93,24 @@ impl Encoder {
             return;
         }
         // No pixel is what it has to be, so that each is sent.
-        copy_rect(&self.next, &mut self.shown, rect);
+        let (shown, next) = (self.shown.write_rect(rect), self.next.write_rect(rect));
+        copy_rect(next, shown, rect);
         for row in 0..rect.height_px {
-            for pixel in self.shown.row_mut(rect, row).chunks_exact_mut(PIXEL_BYTES) {
+            for pixel in shown.row_mut(rect, row).chunks_exact_mut(PIXEL_BYTES) {
                 pixel[0] = !pixel[0];
             }
         }
         for index in self.dirty.touching(rect) {
-            self.dirty.mark(index, &self.next);
+            self.mark(index);
         }
         self.doubtful = true;
     }
 
-    /// Takes what was captured and gives the commands that bring the DTU up
-    /// to it, in their order; none if nothing changed. Patches that reach
-    /// outside the framebuffer are left out.
-    pub fn encode(&mut self, patches: &[Patch<'_>]) -> Vec<Command> {
+    /// Takes the parts of the screen that changed, and gives the commands that
+    /// bring the DTU up to it, in their order; none if nothing did. What
+    /// reaches outside the framebuffer is left out. More than these parts may
+    /// be read of the screen, but only whole tiles that they touch.
+    pub fn encode(&mut self, changed: &[Rect], screen: &dyn Screen) -> Vec<Command> {
         let mut commands = Vec::new();
         let resized = self.size != self.shown.size();
         if self.fresh || resized {
@@ -114,12 +121,9 @@ impl Encoder {
             // Whatever the DTU had before, now it is black.
             commands.push(Command::Fill { rect: Rect::whole(self.size), color: [0; 4] });
         }
-        for patch in patches {
-            let bytes = patch.rect.pixels() as usize * PIXEL_BYTES;
-            let fits = patch.rect.fits(self.size) && !patch.rect.is_empty();
-            if fits && patch.pixels.len() == bytes {
-                self.take(patch);
-            }
+        let whole = Rect::whole(self.size);
+        for rect in changed.iter().filter_map(|rect| rect.intersection(&whole)) {
+            self.take(&rect, screen);
         }
         // With a new size hardly anything is where it was.
         if commands.is_empty() && !std::mem::take(&mut self.doubtful) {
@@ -142,43 +146,63 @@ impl Encoder {
 
     /// Finds out whether a tile is dirty.
     fn compare(&mut self, index: usize) {
-        match equal(&self.shown, &self.next, &self.dirty.rect(index)) {
+        let (shown, next) = (&self.shown, &self.next);
+        let same = match (shown.noted(index), next.noted(index)) {
+            (_, Some(color)) => shown.has(index, color),
+            (Some(color), None) => next.has(index, color),
+            (None, None) => equal(shown.written(), next.written(), &self.dirty.rect(index)),
+        };
+        match same {
             true => self.dirty.clear(index),
-            false => self.dirty.mark(index, &self.next),
+            false => self.mark(index),
         }
     }
 
-    /// Compares a patch with the picture and copies what differs, in one pass.
-    fn take(&mut self, patch: &Patch<'_>) {
-        let patch_stride = usize::from(patch.rect.width_px) * PIXEL_BYTES;
-        let stride = self.next.stride();
-        for index in self.dirty.touching(&patch.rect) {
-            let Some(part) = self.dirty.rect(index).intersection(&patch.rect) else { continue };
-            let len = usize::from(part.width_px) * PIXEL_BYTES;
-            let mut source = usize::from(part.y_px - patch.rect.y_px) * patch_stride
-                + usize::from(part.x_px - patch.rect.x_px) * PIXEL_BYTES;
-            let mut target = usize::from(part.y_px) * stride + usize::from(part.x_px) * PIXEL_BYTES;
-            let mut changed = false;
-            for _ in 0..part.height_px {
-                let new = &patch.pixels[source..source + len];
-                let old = &mut self.next.pixels_mut()[target..target + len];
-                changed |= take_row(old, new);
-                source += patch_stride;
-                target += stride;
-            }
-            if changed {
-                // What changed twice since the last frame may be back.
-                self.dirty.mark(index, &self.next);
+    /// A tile is dirty.
+    fn mark(&mut self, index: usize) {
+        let rect = self.dirty.rect(index);
+        let color = self.next.noted(index).or_else(|| uniform(self.next.written(), &rect));
+        self.dirty.mark(index, color.map_or(Tile::Changed, Tile::Uniform));
+    }
+
+    /// Reads the tiles that a part of the screen touches, and takes those that
+    /// differ. Each of them is read from far away once; the rest is done in
+    /// the nearest cache.
+    fn take(&mut self, changed: &Rect, screen: &dyn Screen) {
+        for index in self.dirty.touching(changed) {
+            let rect = self.dirty.rect(index);
+            let bytes = rect.pixels() as usize * PIXEL_BYTES;
+            let tile = &mut self.tile[..bytes];
+            screen.read(&rect, tile);
+            tile.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel[3] = 0);
+            // All pixels are the same if each is the same as the one after it.
+            if tile[PIXEL_BYTES..] == tile[..bytes - PIXEL_BYTES] {
+                let color = [tile[0], tile[1], tile[2], 0];
+                if !self.next.has(index, color) {
+                    self.next.note(index, color);
+                    // What changed twice since the last frame may be back.
+                    self.dirty.mark(index, Tile::Uniform(color));
+                }
+            } else {
+                let known = self.next.noted(index).is_none();
+                let next = self.next.overwrite(index);
+                if !known || !holds(next, &rect, tile) {
+                    next.set(&rect, tile);
+                    self.dirty.mark(index, Tile::Changed);
+                }
             }
         }
     }
 
     fn copy_what_moved(&mut self, commands: &mut Vec<Command>) {
         for _ in 0..COPIES_MAX {
-            let found = motion::find(&self.shown, &self.next, &self.dirty);
-            let Some(command) = found else { return };
+            if !motion::is_likely(&self.dirty) {
+                return;
+            }
+            let (shown, next) = (self.shown.write_all(), self.next.write_all());
+            let Some(command) = motion::find(shown, next, &self.dirty) else { return };
             let Command::Copy { rect, from_x_px, from_y_px } = command else { return };
-            self.shown.copy(&rect, from_x_px, from_y_px);
+            shown.copy(&rect, from_x_px, from_y_px);
             for index in self.dirty.touching(&rect) {
                 self.compare(index);
             }
@@ -212,39 +236,32 @@ impl Encoder {
     }
 
     fn fill(&mut self, rect: Rect, color: Color, commands: &mut Vec<Command>) {
-        if equal(&self.shown, &self.next, &rect) {
+        let mut tiles = self.dirty.touching(&rect);
+        if tiles.all(|index| self.shown.has(index, color)) {
             return;
         }
-        for row in 0..rect.height_px {
-            let row = self.shown.row_mut(&rect, row);
-            row.chunks_exact_mut(PIXEL_BYTES).for_each(|pixel| pixel.copy_from_slice(&color));
+        for index in self.dirty.touching(&rect) {
+            self.shown.note(index, color);
         }
         commands.push(Command::Fill { rect, color });
     }
 
     /// Sends a rectangle's pixels, and gives how many bytes they came to.
     fn set(&mut self, rect: &Rect, commands: &mut Vec<Command>) -> usize {
-        let Some(rect) = changed_bounds(&self.shown, &self.next, rect) else { return 0 };
-        copy_rect(&self.next, &mut self.shown, &rect);
-        let command = self.packer.pack(&self.next, &rect);
+        let (shown, next) = (self.shown.write_rect(rect), self.next.write_rect(rect));
+        let Some(rect) = changed_bounds(shown, next, rect) else { return 0 };
+        copy_rect(next, shown, &rect);
+        let command = self.packer.pack(next, &rect);
         let bytes = command.payload_bytes();
         commands.push(command);
         bytes
     }
 }
 
-/// Copies a row's pixels without their fourth bytes; true if one differed.
-fn take_row(old: &mut [u8], new: &[u8]) -> bool {
-    const MASK: u32 = 0x00ff_ffff;
-    let pixel = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    let pairs = old.chunks_exact(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES));
-    let differs = pairs.fold(0, |sum, (old, new)| sum | ((pixel(old) ^ pixel(new)) & MASK)) != 0;
-    if differs {
-        for (old, new) in old.chunks_exact_mut(PIXEL_BYTES).zip(new.chunks_exact(PIXEL_BYTES)) {
-            old.copy_from_slice(&(pixel(new) & MASK).to_le_bytes());
-        }
-    }
-    differs
+/// True if a rectangle of a picture has these pixels.
+fn holds(picture: &Framebuffer, rect: &Rect, pixels: &[u8]) -> bool {
+    let rows = pixels.chunks_exact(usize::from(rect.width_px) * PIXEL_BYTES);
+    (0..rect.height_px).zip(rows).all(|(row, pixels)| picture.row(rect, row) == pixels)
 }
 
 fn copy_rect(from: &Framebuffer, to: &mut Framebuffer, rect: &Rect) {

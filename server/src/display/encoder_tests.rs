@@ -13,6 +13,20 @@ struct Pair {
     commands: Vec<Command>,
 }
 
+/// A screen as the X server gives it: the fourth bytes are anything.
+struct Captured<'a>(&'a Framebuffer);
+
+impl Screen for Captured<'_> {
+    fn read(&self, rect: &Rect, pixels: &mut [u8]) {
+        let rows: Vec<u8> =
+            (0..rect.height_px).flat_map(|row| self.0.row(rect, row)).copied().collect();
+        pixels.copy_from_slice(&rows);
+        for (index, pixel) in pixels.chunks_exact_mut(PIXEL_BYTES).enumerate() {
+            pixel[3] = (index * 31) as u8;
+        }
+    }
+}
+
 impl Pair {
     fn new(size: Size) -> Self {
         // The DTU has something else before the first frame.
@@ -27,26 +41,12 @@ impl Pair {
 
     /// Captures these rectangles, sends the frame and compares.
     fn send(&mut self, damage: &[Rect]) {
-        let captured: Vec<(Rect, Vec<u8>)> =
-            damage.iter().map(|rect| (*rect, self.capture(rect))).collect();
-        let patches: Vec<Patch<'_>> =
-            captured.iter().map(|(rect, pixels)| Patch { rect: *rect, pixels }).collect();
-        self.commands = self.encoder.encode(&patches);
+        self.commands = self.encoder.encode(damage, &Captured(&self.screen));
         for command in &self.commands {
             self.dtu.apply(command, &mut self.unpacker).unwrap();
         }
         assert!(self.dtu == self.screen, "the DTU's picture is another: {:?}", self.kinds());
         assert!(!self.encoder.is_behind());
-    }
-
-    /// A rectangle as the X server gives it: the fourth byte is anything.
-    fn capture(&self, rect: &Rect) -> Vec<u8> {
-        let mut pixels: Vec<u8> =
-            (0..rect.height_px).flat_map(|row| self.screen.row(rect, row)).copied().collect();
-        for (index, pixel) in pixels.chunks_exact_mut(PIXEL_BYTES).enumerate() {
-            pixel[3] = (index * 31) as u8;
-        }
-        pixels
     }
 
     fn kinds(&self) -> Vec<&'static str> {
@@ -171,15 +171,15 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
     let (mut encoder, mut dtu) = (Encoder::new(size), Framebuffer::new(size));
     let mut unpacker = Unpacker::new();
     let mut frames = 0;
-    let mut patches = vec![Patch { rect: whole, pixels: screen.pixels() }];
+    let mut changed = vec![whole];
     while encoder.is_behind() {
         let mut bytes = 0;
-        for command in encoder.encode(&patches) {
+        for command in encoder.encode(&changed, &Captured(&screen)) {
             bytes += command.payload_bytes();
             dtu.apply(&command, &mut unpacker).unwrap();
         }
         assert!(bytes < FRAME_BYTES_MAX);
-        patches.clear();
+        changed.clear();
         frames += 1;
     }
     assert!(frames > 1);
@@ -187,13 +187,16 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
 }
 
 #[test]
-fn patches_that_do_not_fit_are_left_out() {
-    let mut encoder = Encoder::new(Size::new(64, 64).unwrap());
-    let pixels = vec![1; 64 * 65 * 4];
-    let outside = Patch { rect: Rect::new(1, 0, 64, 65), pixels: &pixels };
-    let short = Patch { rect: Rect::new(0, 0, 64, 64), pixels: &pixels[..100] };
-    let commands = encoder.encode(&[outside, short]);
-    assert_eq!(commands.len(), 2, "only SIZE and the first FILL");
+fn what_reaches_outside_is_cut_and_whole_tiles_are_read() {
+    let size = Size::new(70, 64).unwrap();
+    let mut screen = Framebuffer::new(size);
+    let mut encoder = Encoder::new(size);
+    encoder.encode(&[], &Captured(&screen));
+    screen.fill(&Rect::whole(size), [5; 4]);
+    let commands = encoder.encode(&[Rect::new(69, 40, 9, 90)], &Captured(&screen));
+    let rect = Rect::new(64, 32, 6, 32);
+    assert_eq!(commands, [Command::Fill { rect, color: [5, 5, 5, 0] }]);
+    assert_eq!(encoder.encode(&[Rect::new(80, 80, 3, 3)], &Captured(&screen)), []);
 }
 
 /// Something that happens on a screen; coordinates are cut to its size.

@@ -6,6 +6,7 @@
 //! | [`encoder`] | pictures in, display commands out; knows what the DTU has |
 //! | [`tiles`] | which parts of the picture differ, and their merging |
 //! | [`packing`] | a rectangle's pixels as the command that takes the least |
+//! | [`picture`] | what was captured, and what the DTU has |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
@@ -16,9 +17,10 @@ pub mod motion;
 pub mod pacing;
 pub mod packing;
 pub mod parts;
+pub mod picture;
 pub mod rest;
 pub mod tiles;
 
-pub use encoder::{Encoder, Patch};
+pub use encoder::{Encoder, Screen};
 pub use pacing::Pacing;
 pub use rest::Rest;

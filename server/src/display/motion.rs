@@ -49,11 +49,13 @@ impl Anchor {
     }
 }
 
+/// False if [`find`] would find nothing, whatever the pictures are.
+pub fn is_likely(dirty: &DirtyTiles) -> bool {
+    dirty.textured().nth(TEXTURED_TILES_MIN - 1).is_some()
+}
+
 /// The COPY that brings `shown` nearest to `next`, if one is worth it.
 pub fn find(shown: &Framebuffer, next: &Framebuffer, dirty: &DirtyTiles) -> Option<Command> {
-    if dirty.count() < TEXTURED_TILES_MIN {
-        return None;
-    }
     let area = dirty.bounds()?;
     let anchors = anchors(next, dirty);
     if anchors.len() < VOTES_MIN {

@@ -19,39 +19,22 @@ pub enum Tile {
     Changed,
 }
 
-/// The tiles of a framebuffer that differ from what the DTU has.
-#[derive(Debug)]
-pub struct DirtyTiles {
+/// How a framebuffer is cut into tiles, which are numbered row by row.
+#[derive(Debug, Clone, Copy)]
+pub struct Grid {
     size: Size,
     columns: usize,
-    /// What each tile has, if it is dirty.
-    tiles: Vec<Option<Tile>>,
-    count: usize,
 }
 
-impl DirtyTiles {
-    /// All tiles of a framebuffer, none of them dirty.
+impl Grid {
+    /// That of a framebuffer of this size.
     pub fn new(size: Size) -> Self {
-        let columns = usize::from(size.width_px().div_ceil(TILE_PX));
-        let rows = usize::from(size.height_px().div_ceil(TILE_PX));
-        DirtyTiles { size, columns, tiles: vec![None; columns * rows], count: 0 }
+        Grid { size, columns: usize::from(size.width_px().div_ceil(TILE_PX)) }
     }
 
-    /// How many are dirty.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// A tile is dirty, and has in it what this picture has. Told when the
-    /// tile has just been written, and is in the nearest cache.
-    pub fn mark(&mut self, index: usize, next: &Framebuffer) {
-        let tile = uniform(next, &self.rect(index)).map_or(Tile::Changed, Tile::Uniform);
-        self.count += usize::from(self.tiles[index].replace(tile).is_none());
-    }
-
-    /// A tile is not dirty.
-    pub fn clear(&mut self, index: usize) {
-        self.count -= usize::from(self.tiles[index].take().is_some());
+    /// How many tiles there are.
+    pub fn tiles(&self) -> usize {
+        self.columns * usize::from(self.size.height_px().div_ceil(TILE_PX))
     }
 
     /// A tile's rectangle; at the right and bottom edge it may be smaller.
@@ -60,6 +43,17 @@ impl DirtyTiles {
         let y_px = (index / self.columns) as u16 * TILE_PX;
         let (width_px, height_px) = (self.size.width_px(), self.size.height_px());
         Rect::new(x_px, y_px, TILE_PX.min(width_px - x_px), TILE_PX.min(height_px - y_px))
+    }
+
+    /// A rectangle that fits, grown to whole tiles.
+    pub fn covering(&self, rect: &Rect) -> Rect {
+        let (x_px, y_px) = (rect.x_px / TILE_PX * TILE_PX, rect.y_px / TILE_PX * TILE_PX);
+        let end = |end_px: u32, size_px: u16| {
+            end_px.next_multiple_of(TILE_PX.into()).min(size_px.into()) as u16
+        };
+        let right_px = end(rect.right_px(), self.size.width_px());
+        let bottom_px = end(rect.bottom_px(), self.size.height_px());
+        Rect::new(x_px, y_px, right_px - x_px, bottom_px - y_px)
     }
 
     /// The tiles that touch a rectangle that fits.
@@ -71,6 +65,48 @@ impl DirtyTiles {
         let (top, bottom) =
             (usize::from(rect.y_px) / tile, (rect.bottom_px() as usize).div_ceil(tile));
         (top..bottom).flat_map(move |row| (left..right).map(move |column| row * columns + column))
+    }
+}
+
+/// The tiles of a framebuffer that differ from what the DTU has.
+#[derive(Debug)]
+pub struct DirtyTiles {
+    grid: Grid,
+    /// What each tile has, if it is dirty.
+    tiles: Vec<Option<Tile>>,
+    count: usize,
+}
+
+impl DirtyTiles {
+    /// All tiles of a framebuffer, none of them dirty.
+    pub fn new(size: Size) -> Self {
+        let grid = Grid::new(size);
+        DirtyTiles { grid, tiles: vec![None; grid.tiles()], count: 0 }
+    }
+
+    /// How many are dirty.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A tile is dirty, and this is what it has.
+    pub fn mark(&mut self, index: usize, tile: Tile) {
+        self.count += usize::from(self.tiles[index].replace(tile).is_none());
+    }
+
+    /// A tile is not dirty.
+    pub fn clear(&mut self, index: usize) {
+        self.count -= usize::from(self.tiles[index].take().is_some());
+    }
+
+    /// A tile's rectangle ([`Grid::rect`]).
+    pub fn rect(&self, index: usize) -> Rect {
+        self.grid.rect(index)
+    }
+
+    /// The tiles that touch a rectangle ([`Grid::touching`]).
+    pub fn touching(&self, rect: &Rect) -> impl Iterator<Item = usize> + use<> {
+        self.grid.touching(rect)
     }
 
     /// The dirty tiles.
@@ -94,7 +130,7 @@ impl DirtyTiles {
         let mut done: Vec<(Rect, Tile)> = Vec::new();
         // The runs of the row above, which may go on: index into `done`.
         let mut above: Vec<usize> = Vec::new();
-        for row in 0..self.tiles.len() / self.columns {
+        for row in 0..self.tiles.len() / self.grid.columns {
             let mut here = Vec::new();
             for (rect, tile) in self.runs(row) {
                 let grown = above.iter().copied().find(|index| {
@@ -118,7 +154,7 @@ impl DirtyTiles {
 
     fn runs(&self, row: usize) -> Vec<(Rect, Tile)> {
         let mut runs: Vec<(Rect, Tile)> = Vec::new();
-        for index in row * self.columns..(row + 1) * self.columns {
+        for index in row * self.grid.columns..(row + 1) * self.grid.columns {
             let Some(tile) = self.tiles[index] else { continue };
             let rect = self.rect(index);
             match runs.last_mut() {
@@ -194,13 +230,12 @@ mod tests {
     fn tiles_of_one_kind_merge() {
         let size = Size::new(100, 100).unwrap();
         let mut tiles = DirtyTiles::new(size);
-        let black = Framebuffer::new(size);
         for index in tiles.touching(&Rect::whole(size)) {
-            tiles.mark(index, &black);
+            tiles.mark(index, Tile::Uniform([0; 4]));
         }
         assert_eq!((tiles.count(), tiles.textured().count()), (16, 0));
         assert_eq!(tiles.merged(), vec![(Rect::whole(size), Tile::Uniform([0; 4]))]);
-        tiles.mark(15, &picture(size, &[(99, 99)]));
+        tiles.mark(15, Tile::Changed);
         assert_eq!(tiles.textured().collect::<Vec<_>>(), [15]);
         let merged = tiles.merged();
         let area: u32 = merged.iter().map(|(rect, _)| rect.pixels()).sum();
@@ -215,5 +250,8 @@ mod tests {
         let tiles = DirtyTiles::new(Size::new(100, 100).unwrap());
         assert_eq!(tiles.touching(&Rect::new(31, 31, 2, 1)).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(tiles.touching(&Rect::new(99, 99, 1, 1)).collect::<Vec<_>>(), [15]);
+        let grid = Grid::new(Size::new(100, 100).unwrap());
+        assert_eq!(grid.covering(&Rect::new(31, 32, 2, 1)), Rect::new(0, 32, 64, 32));
+        assert_eq!(grid.covering(&Rect::new(99, 99, 1, 1)), Rect::new(96, 96, 4, 4));
     }
 }

@@ -8,8 +8,10 @@ use super::random::random;
 use super::session_dir::mark;
 use crate::desktop::{COOKIE_BYTES, COOKIE_KIND, Display};
 use afterglow_wire::ids::Size;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -20,6 +22,11 @@ use tokio::process::{Child, ChildStdout, Command};
 const READY_WITHIN: Duration = Duration::from_secs(20);
 /// Any host, in an Xauthority file.
 const FAMILY_WILD: u16 = 0xffff;
+
+/// The directory in which Xvfb looks for the file of its framebuffer, and the
+/// name that it has there.
+const FRAMEBUFFER_DIR: &str = "framebuffer";
+const FRAMEBUFFER: &str = "Xvfb_screen0";
 
 /// A running X server.
 #[derive(Debug)]
@@ -68,6 +75,7 @@ pub fn spawn(dir: &Path, size_max: Size) -> Result<(Child, Tail, Starting), Stri
     let authority_file = dir.join("Xauthority");
     write_authority(&authority_file, &cookie)
         .map_err(|e| format!("cannot write {}: {e}", authority_file.display()))?;
+    let framebuffer = framebuffer(&dir.join(FRAMEBUFFER_DIR))?;
     let mut process = Command::new("Xvfb")
         .args(["-displayfd", "1", "-screen", "0", &format!("{size_max}x24"), "-dpi", "96"])
         .arg("-auth")
@@ -75,8 +83,11 @@ pub fn spawn(dir: &Path, size_max: Size) -> Result<(Child, Tail, Starting), Stri
         .args(["-noreset", "-nolisten", "tcp", "-extension", "GLX"])
         // No screen saver: the DTU has the screen.
         .args(["-s", "0"])
+        // Workers read its pixels where it has them (`desktop::live`).
+        .arg("-fbdir")
+        .arg(dir.join(FRAMEBUFFER_DIR))
         .env(SESSION_VARIABLE, mark(dir))
-        .stdin(Stdio::null())
+        .stdin(framebuffer)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -99,6 +110,24 @@ pub fn spawn(dir: &Path, size_max: Size) -> Result<(Child, Tail, Starting), Stri
     let display_file = dir.join("display");
     let starting = Starting { stdout, said: said.clone(), cookie, authority_file, display_file };
     Ok((process, said, starting))
+}
+
+/// The memory that Xvfb is to keep its screen in. It is given to it as its
+/// standard input, and the file that it opens is a link to that: so the memory
+/// belongs to no file system that could be full, and is gone with the session.
+fn framebuffer(dir: &Path) -> Result<OwnedFd, String> {
+    let make = || {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        let link = dir.join(FRAMEBUFFER);
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::os::unix::fs::symlink("/proc/self/fd/0", link)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        Ok(memfd_create("afterglow-framebuffer", flags)?)
+    };
+    make().map_err(|error| format!("cannot prepare the framebuffer in {}: {error}", dir.display()))
 }
 
 impl Starting {

@@ -305,12 +305,14 @@ impl Core {
 
     /// A frame was made for an attachment: the connection to send it over, if
     /// it is still wanted.
-    pub fn frame(&mut self, attachment: u64) -> Option<LinkId> {
+    pub fn frame(&mut self, attachment: u64, now: Now) -> Option<LinkId> {
         let current = self.current.as_mut()?;
         if current.attachment.number != attachment {
             return None;
         }
         current.pacing.send();
+        // Whoever sends a frame need not say that it lives.
+        current.alive_at_ms = now.steady_ms + ALIVE_EVERY_MS;
         Some(current.link)
     }
 

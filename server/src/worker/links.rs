@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How many connections may be open that are not attached. One more sends the
 /// oldest away: who means it attaches within milliseconds.
@@ -24,6 +24,9 @@ const STRANGERS_TRUSTED: usize = 8;
 const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 /// How long a peer has to read its last message and close.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long the news that input was put in may wait for something that goes
+/// the same way: a packet of its own is larger than most frames of text.
+const INPUT_DONE_WAITS: Duration = Duration::from_millis(50);
 /// Messages that may wait to be sent. Frames are at most two by their pacing;
 /// the others are answers.
 const OUTBOX_MAX: usize = 16;
@@ -228,13 +231,17 @@ async fn write(
 ) -> String {
     // What opens the conversation comes before the rest.
     let mut begun = false;
+    // Until when the news of input waits for company.
+    let mut waits: Option<Instant> = None;
     loop {
+        let alone = async {
+            match waits {
+                Some(until) => tokio::time::sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
         let sent = tokio::select! {
             biased;
-            Ok(()) = done.changed(), if begun => {
-                let done = *done.borrow_and_update();
-                write_latest(&mut stream, done).await
-            }
             Ok(()) = lives.changed(), if begun => {
                 let alive = *lives.borrow_and_update();
                 write_latest(&mut stream, alive).await
@@ -250,6 +257,18 @@ async fn write(
                 }
                 None => return "given up by us".to_owned(),
             },
+            Ok(()) = done.changed(), if begun && waits.is_none() => {
+                waits = Some(Instant::now() + INPUT_DONE_WAITS);
+                continue;
+            }
+            () = alone => Ok(()),
+        };
+        let sent = match (sent, waits.take()) {
+            (Ok(()), Some(_)) => {
+                let done = *done.borrow_and_update();
+                write_latest(&mut stream, done).await
+            }
+            (sent, _) => sent,
         };
         if let Err(error) = sent {
             return error.to_string();

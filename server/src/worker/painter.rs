@@ -269,9 +269,9 @@ impl Easel {
         let (began, mut encode) = (Instant::now(), Duration::ZERO);
         if picture {
             let encoder = &mut shown.encoder;
-            let captured = self.capturer.capture(shown.everything, |patches| {
+            let captured = self.capturer.capture(shown.everything, |parts, screen| {
                 let began = Instant::now();
-                let commands = encoder.encode(patches);
+                let commands = encoder.encode(parts, screen);
                 encode = began.elapsed();
                 commands
             })?;

@@ -269,7 +269,7 @@ impl Worker {
     fn painted(&mut self, work: Work) {
         match work {
             Work::Frame(frame) => {
-                if let Some(link) = self.core.frame(frame.attachment) {
+                if let Some(link) = self.core.frame(frame.attachment, now(self.began)) {
                     self.send(link, |outbox| outbox.send_parts(frame.parts));
                 }
             }

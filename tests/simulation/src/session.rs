@@ -362,11 +362,12 @@ impl World {
 
     /// A session draws, if the desktop unit keeps up.
     pub fn draw(&mut self, copy: usize, attachment: u64) {
+        let now = self.copy_now(copy);
         let found = &mut self.copies[copy];
         if !found.working || found.unshown >= u64::from(FRAMES_UNACKNOWLEDGED_MAX) {
             return;
         }
-        let Some(link) = found.core.frame(attachment) else { return };
+        let Some(link) = found.core.frame(attachment, now) else { return };
         found.frame += 1;
         found.unshown += 1;
         let rect = Rect::new(0, 0, found.size.width_px(), found.size.height_px());

@@ -2,40 +2,34 @@
 //! is more than the session's picture as it is, an adapter draws into memory:
 //! the on-screen display, and a picture that is dimmed or scaled.
 
-use super::flush::Flush;
+use super::way::{Way, WayError};
 use super::{Contents, PresentError, Trouble, snapshot};
 use crate::render::damage::Damage;
 use crate::render::framebuffer::FrameError;
 use crate::render::gpu::Gpu;
 use crate::render::placement::Placement;
-use crate::render::plain::{Canvas, PlainPicture};
+use crate::render::plain::{PlainPicture, on_window};
 use crate::render::readback::{Pixels, ReadbackError};
 use crate::render::scene::Scene;
 use crate::view;
 use crate::window::compare;
-use afterglow_wire::command::{Command, Rect};
-use softbuffer::SoftBufferError;
-use std::num::NonZeroU32;
+use afterglow_wire::command::Command;
 use std::sync::Arc;
 use winit::event_loop::OwnedDisplayHandle;
 use winit::window::Window;
-
-/// The window's pixels in memory that the window system reads.
-type Surface = softbuffer::Surface<OwnedDisplayHandle, Arc<Window>>;
 
 /// Why something is not on the window now; it may be later.
 #[derive(Debug, thiserror::Error)]
 enum NotShown {
     #[error(transparent)]
-    Window(#[from] SoftBufferError),
+    Window(#[from] WayError),
     #[error(transparent)]
     Adapter(#[from] ReadbackError),
 }
 
 /// The picture in memory, and the way onto the window.
 pub struct OnCpu {
-    surface: Surface,
-    flush: Flush,
+    way: Way,
     /// The window's size in pixels.
     pub size_px: (u32, u32),
     /// The session's picture.
@@ -63,16 +57,14 @@ impl OnCpu {
         display: OwnedDisplayHandle,
         trouble: &Trouble,
     ) -> Result<Self, PresentError> {
-        let flush = Flush::new(display.clone());
-        let context = softbuffer::Context::new(display)?;
-        let surface = Surface::new(&context, window.clone())?;
+        let size = window.inner_size();
+        let size_px = (size.width.max(1), size.height.max(1));
+        let way = Way::new(window, display, size_px)?;
         let trouble = trouble.clone();
         let gpu = Gpu::open(adapter, move |what| trouble(what))?;
-        let size = window.inner_size();
         Ok(OnCpu {
-            surface,
-            flush,
-            size_px: (size.width.max(1), size.height.max(1)),
+            way,
+            size_px,
             picture: PlainPicture::default(),
             damage: Damage::all(),
             damage_before: Damage::all(),
@@ -103,10 +95,45 @@ impl OnCpu {
         self.invalidate();
     }
 
-    /// Applies a whole frame.
-    pub fn apply(&mut self, commands: &[Command]) -> Result<(), FrameError> {
+    /// Applies a whole frame. If it only fills, and nothing else has to be
+    /// drawn, the window shows it before our picture does.
+    pub fn apply(&mut self, commands: &[Command], contents: &Contents) -> Result<(), FrameError> {
         self.scene_stale = true;
-        self.picture.apply(commands, &mut self.damage)
+        let shown = self.fill(commands, contents);
+        let applied = self.picture.apply(commands, &mut self.damage);
+        if shown && applied.is_ok() {
+            self.damage = Damage::default();
+        }
+        applied
+    }
+
+    /// Has the window system do what a frame does; false if that is not all
+    /// that the frame is, or it cannot.
+    fn fill(&mut self, commands: &[Command], contents: &Contents) -> bool {
+        if self.covered || !self.damage.is_none() {
+            return false;
+        }
+        let (Some(place), Some(picture_px)) = (self.unscaled(contents), self.picture.size_px())
+        else {
+            return false;
+        };
+        let Way::X11(window) = &mut self.way else { return false };
+        let fill = |command: &Command| match command {
+            Command::Fill { rect, color } => {
+                let inside = rect.right_px() <= picture_px.0 && rect.bottom_px() <= picture_px.1;
+                inside.then_some((*rect, *color))
+            }
+            _ => None,
+        };
+        let Some(fills) = commands.iter().map(fill).collect::<Option<Vec<_>>>() else {
+            return false;
+        };
+        let size_px = self.size_px;
+        let parts = fills
+            .into_iter()
+            .filter_map(|(rect, color)| Some((on_window(&place, &rect, size_px)?, color)));
+        // If it fails, the frame is put as any other, and that says why.
+        window.fill(parts).is_ok()
     }
 
     /// Brings everything that changed onto the window.
@@ -118,7 +145,6 @@ impl OnCpu {
             Some(place) => self.present_picture(&place),
             None => self.present_drawn(contents),
         };
-        self.flush.now();
         if let Err(error) = &presented
             && !self.troubled
         {
@@ -144,8 +170,8 @@ impl OnCpu {
         if std::mem::take(&mut self.covered) {
             self.invalidate();
         }
-        let OnCpu { surface, size_px, picture, damage, damage_before, .. } = self;
-        put(surface, *size_px, |canvas, age| {
+        let OnCpu { way, size_px, picture, damage, damage_before, .. } = self;
+        way.put(*size_px, |canvas, age| {
             let mut lacking = damage.clone();
             match age {
                 1 => {}
@@ -162,7 +188,7 @@ impl OnCpu {
     fn present_drawn(&mut self, contents: &Contents) -> Result<(), NotShown> {
         self.upload();
         let pixels = snapshot(&mut self.scene, contents, self.size_px).wait()?;
-        put(&mut self.surface, self.size_px, |canvas, _| {
+        self.way.put(self.size_px, |canvas, _| {
             canvas.put_pixels(&pixels);
             vec![canvas.whole()]
         })?;
@@ -198,31 +224,4 @@ impl OnCpu {
         let bytes = self.picture.framebuffer()?.pixels().to_vec();
         Some(compare::Picture::Memory(Pixels { width_px, height_px, bytes }))
     }
-}
-
-/// Lets something be drawn into the window's pixels, of which it is told how
-/// many presents ago the window showed them (0: never), and presents the parts
-/// that it says.
-fn put(
-    surface: &mut Surface,
-    size_px: (u32, u32),
-    draw: impl FnOnce(&mut Canvas, u8) -> Vec<Rect>,
-) -> Result<(), SoftBufferError> {
-    let side = |px: u32| NonZeroU32::new(px).unwrap_or(NonZeroU32::MIN);
-    let window = surface.window().clone();
-    surface.resize(side(size_px.0), side(size_px.1))?;
-    let mut buffer = surface.buffer_mut()?;
-    let age = buffer.age();
-    let parts = draw(&mut Canvas { pixels: &mut buffer, size_px }, age);
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|part| softbuffer::Rect {
-            x: part.x_px.into(),
-            y: part.y_px.into(),
-            width: side(part.width_px.into()),
-            height: side(part.height_px.into()),
-        })
-        .collect();
-    window.pre_present_notify();
-    buffer.present_with_damage(&parts)
 }

@@ -443,7 +443,7 @@ proptest! {
                     core.message(pick(link), input(attachment, first_seq, count), now);
                 }
                 Happening::Frame { attachment } => {
-                    core.frame(attachment);
+                    core.frame(attachment, now);
                 }
                 Happening::Shown { link, number } => {
                     let shown = ToSession::FrameShown(FrameShown { number });

@@ -7,8 +7,8 @@ use afterglow_wire::display::{Diagnose, Resize, SizeLimited};
 fn only_frames_that_were_sent_are_acknowledged() {
     let mut core = core();
     attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
-    assert_eq!(core.frame(1), Some(1));
-    assert_eq!(core.frame(2), None, "of another attachment");
+    assert_eq!(core.frame(1, NOW), Some(1));
+    assert_eq!(core.frame(2, NOW), None, "of another attachment");
     core.message(1, ToSession::FrameShown(FrameShown { number: 1 }), NOW);
     assert_eq!(drain(&mut core), [Action::FrameShown { attachment: 1, number: 1 }]);
     for (frames, shown) in [
@@ -22,7 +22,7 @@ fn only_frames_that_were_sent_are_acknowledged() {
     ] {
         let mut core = self::core();
         attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
-        (0..frames).for_each(|_| assert_eq!(core.frame(1), Some(1)));
+        (0..frames).for_each(|_| assert_eq!(core.frame(1, NOW), Some(1)));
         for number in shown {
             core.message(1, ToSession::FrameShown(FrameShown { number: *number }), NOW);
         }
