@@ -90,6 +90,8 @@ pub enum Event {
     /// The picture at rest was compared with the session's; what differed is
     /// asked for again. It should never be anything.
     Compared { frame: u64, blocks_differing: usize },
+    /// How exact the session's picture is while it changes: lossless or auto.
+    Quality { quality: &'static str },
     /// Nobody uses the DTU and the screen is dark, or somebody does again.
     Dark { dark: bool },
     /// What frames cost, once a second while the diagnostics are on

@@ -7,6 +7,7 @@ use afterglow_wire::control::{RefusalCode, Stage};
 use afterglow_wire::display::Spent;
 use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::ServiceStatus;
 use afterglow_wire::sessions::{SessionEntry, SessionOrder};
 use afterglow_wire::truth::Truth;
@@ -166,6 +167,8 @@ pub struct SessionPanel {
     pub sessions: Vec<SessionEntry>,
     /// The services of the session that is shown.
     pub services: Vec<ServiceStatus>,
+    /// How exact its picture is; `None` if it did not say, and cannot be told.
+    pub quality: Option<Quality>,
     /// Why something is missing; else empty.
     pub trouble: String,
 }
@@ -305,6 +308,8 @@ pub enum Ask {
         /// What.
         order: SessionOrder,
     },
+    /// Show the session that is shown with this quality.
+    SetQuality(Quality),
     /// Take the session from this screen, and let it run on.
     SignOff,
     /// The answer to a question.

@@ -4,6 +4,7 @@
 //! to open the file next.
 
 use afterglow_wire::ids::{InvalidName, ServerName, Size};
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::trust::GroupKey;
 use serde::Deserialize;
@@ -11,7 +12,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use toml::Spanned;
-use values::{between, desktop, interfaces, ipv4, networks, peers, policy, port_range, store};
+use values::{
+    between, desktop, interfaces, ipv4, networks, peers, policy, port_range, quality, store,
+};
 use zeroize::Zeroizing;
 
 /// The group's UDP port.
@@ -178,6 +181,8 @@ pub struct Config {
     pub warm_x_servers: usize,
     /// The largest size of a session.
     pub size_max: Size,
+    /// How exact sessions' pictures are until their users switch it.
+    pub quality: Quality,
     /// The `afterglow-session` program.
     pub session_program: PathBuf,
     /// Which tokens are accepted.
@@ -213,6 +218,7 @@ struct File {
     service: Vec<Spanned<services::ServiceTable>>,
     warm_x_servers: Option<Spanned<u64>>,
     size_max: Option<Spanned<String>>,
+    quality: Option<Spanned<String>>,
     session_program: Option<Spanned<String>>,
     policy: Option<Spanned<String>>,
     host_every_ms: Option<Spanned<u64>>,
@@ -344,6 +350,7 @@ impl Config {
             size_max: source.value("size_max", file.size_max, default_size_max(), |v| {
                 v.parse().map_err(|e: InvalidName| e.to_string())
             })?,
+            quality: source.value("quality", file.quality, Quality::default(), quality)?,
             session_program: source.value(
                 "session_program",
                 file.session_program,

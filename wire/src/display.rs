@@ -10,6 +10,7 @@ use crate::control::{BoundedList, Remove};
 use crate::ids::{DtuId, Epoch, Keymap, SessionId, Size};
 use crate::input::InputEvent;
 use crate::limits::{COMMANDS_MAX, DISPLAY_DOWN_BYTES_MAX, DISPLAY_UP_BYTES_MAX, INPUT_EVENTS_MAX};
+use crate::quality::Quality;
 use crate::ticket::SealedTicket;
 use crate::truth::{Differs, Truth};
 use bytes::BytesMut;
@@ -40,8 +41,10 @@ wire_messages! {
         7 => Probe(Probe),
         /// The picture that rests is not the session's.
         8 => Differs(Differs),
+        /// The user wants the picture of this quality.
+        9 => Quality(Quality),
         /// Tell what each frame costs, or no longer.
-        9 => Diagnose(Diagnose),
+        10 => Diagnose(Diagnose),
     }
 }
 
@@ -63,10 +66,13 @@ wire_messages! {
         6 => Alive(DisplayAlive),
         /// What the picture is, now that it rests.
         7 => Truth(Truth),
+        /// The picture is of this quality from now on: said after
+        /// [`Attached`], and whenever the user switched it.
+        8 => Quality(Quality),
         /// What a frame cost, if the DTU asks for that.
-        8 => Spent(Spent),
+        9 => Spent(Spent),
         /// The DTU's window is larger than the session's screen can be.
-        9 => SizeLimited(SizeLimited),
+        10 => SizeLimited(SizeLimited),
     }
 }
 

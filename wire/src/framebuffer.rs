@@ -166,12 +166,17 @@ impl Framebuffer {
     /// the sample that its centre lies in once the planes are stretched to the
     /// rectangle ([`nearest`], [`Planes::pixel`]).
     pub fn cscs(&mut self, rect: &Rect, planes: &Planes, samples: &[u8]) {
+        let stretched = rect.width_px != planes.width_px;
         for row in 0..rect.height_px {
             let y = nearest(row, rect.height_px, planes.height_px);
             let range = self.row_range(rect, row);
             let pixels = self.pixels[range].chunks_exact_mut(PIXEL_BYTES);
             for (column, pixel) in (0..rect.width_px).zip(pixels) {
-                let x = nearest(column, rect.width_px, planes.width_px);
+                // A division for each pixel is only made where it is needed.
+                let x = match stretched {
+                    true => nearest(column, rect.width_px, planes.width_px),
+                    false => column.into(),
+                };
                 pixel.copy_from_slice(&planes.pixel(samples, x, y));
             }
         }

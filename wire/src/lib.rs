@@ -10,6 +10,7 @@
 //! | [`command`] | the display commands: SET, BITMAP, FILL, COPY, CSCS, CURSOR, SIZE |
 //! | [`coding`] | how their payloads are packed |
 //! | [`framebuffer`] | what the display commands mean, pixel by pixel |
+//! | [`quality`] | how exact the picture is while it changes |
 //! | [`truth`] | whether the DTU's picture is the session's |
 //! | [`input`] | keys, pointer, wheel |
 //! | [`sessions`] | the control link's messages about a token's sessions |
@@ -34,6 +35,7 @@ pub mod ids;
 pub mod input;
 pub mod limits;
 pub mod local;
+pub mod quality;
 pub mod service;
 pub mod sessions;
 pub mod ticket;

@@ -14,6 +14,7 @@ use crate::ids::{DtuId, Epoch, Keymap, ServerName, SessionId, Size, Token};
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, COMMAND_WORDS_MAX, LOCAL_MESSAGE_BYTES_MAX, SERVERS_MAX, SERVICES_MAX,
 };
+use crate::quality::Quality;
 use crate::service::{ServiceName, ServiceOrder, ServiceSpec, ServiceStatus};
 use bytes::{Bytes, BytesMut};
 use std::net::SocketAddrV4;
@@ -127,6 +128,8 @@ wire_struct! {
         /// The services that ran in the copy before this one, those of the
         /// user's own too; without a meaning in a first epoch.
         pub ran: BoundedList<ServiceName, SERVICES_MAX>,
+        /// How exact its picture is until the user switches it.
+        pub quality: Quality,
     }
 }
 

@@ -18,6 +18,7 @@ use afterglow_wire::display::{
 use afterglow_wire::ids::{Epoch, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, FRAME_PARTS_MAX, FRAMES_UNACKNOWLEDGED_MAX};
+use afterglow_wire::quality::Quality;
 use std::collections::VecDeque;
 
 /// For how long after the picture stopped what is typed is still meant for it,
@@ -49,6 +50,9 @@ pub(super) struct DisplayLink {
     pub(super) spent_through: u64,
     /// The frame after which the window compares its picture.
     pub(super) comparing: Option<u64>,
+    /// How exact the picture is, once the session said so; a worker of an
+    /// older version never does.
+    quality: Option<Quality>,
     pub(super) suspicion: Suspicion,
     /// False as long as it never said so: a worker of an older version may be
     /// silent while its picture stands still.
@@ -186,6 +190,7 @@ impl Connection {
             limit_told: false,
             spent_through: 0,
             comparing: None,
+            quality: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
             says_alive: false,
             suspected: None,
@@ -299,6 +304,7 @@ impl Connection {
             (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
             (FromSession::Spent(spent), State::Live { .. }) => self.spent(spent),
             (FromSession::SizeLimited(limited), State::Live { .. }) => self.size_limited(limited),
+            (FromSession::Quality(quality), State::Live { .. }) => self.quality_is(quality),
             (_, State::Attaching { .. } | State::Live { .. }) => {
                 self.display_refused("protocol", "the session sent a message out of turn");
             }
@@ -341,6 +347,18 @@ impl Connection {
         }
         self.send_size();
         self.diagnose_anew();
+    }
+
+    fn quality_is(&mut self, quality: Quality) {
+        let Some(display) = &mut self.display else { return };
+        if display.quality.replace(quality) != Some(quality) {
+            self.log(Logged::Quality { quality: quality.name() });
+        }
+    }
+
+    /// How exact the picture of the live session is, if it said so.
+    pub(super) fn quality(&self) -> Option<Quality> {
+        self.display.as_ref().filter(|display| display.is_live())?.quality
     }
 
     fn frame_part(&mut self, part: FramePart) {

@@ -164,6 +164,8 @@ impl Connection {
             Ask::NewSession => self.switch_to(Want::New),
             Ask::Manage { session, epoch, order } => self.manage(session, epoch, order),
             Ask::SignOff => self.sign_off(),
+            // The session answers with what it is from then on.
+            Ask::SetQuality(quality) if self.quality().is_some() => self.send_live(quality),
             _ => {}
         }
     }
@@ -243,6 +245,7 @@ impl Connection {
             listed: listed.is_some(),
             sessions: listed.map(|listed| listed.sessions.to_vec()).unwrap_or_default(),
             services: listed.map(|listed| listed.services.to_vec()).unwrap_or_default(),
+            quality: self.quality(),
             trouble: self.panel_trouble(),
         })))
     }

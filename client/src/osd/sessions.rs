@@ -6,6 +6,7 @@ use super::words::{clock_time, duration};
 use crate::view::{Ask, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
 use afterglow_wire::limits::SESSION_NAME_CHARS_MAX;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::{ServiceAct, ServiceOrder, ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionOrder, SessionState};
 use egui::{Button, Color32, CornerRadius, FontId, Key, Margin, Response, RichText, Stroke, Ui};
@@ -150,6 +151,10 @@ fn contents(
             asks.push(Ask::TogglePanel);
         }
     });
+    if let Some(quality) = panel.quality {
+        ui.add_space(8.0);
+        quality_row(ui, quality, asks);
+    }
     let shown = panel.sessions.iter().find(|entry| entry.state == SessionState::Shown);
     if let Some(entry) = shown.filter(|_| !panel.services.is_empty()) {
         ui.add_space(8.0);
@@ -269,6 +274,27 @@ fn actions(ui: &mut Ui, entry: &SessionEntry, choice: &mut Choice, asks: &mut Ve
             }
         }
     });
+}
+
+/// How exact the picture of the session that is shown is, and the other way.
+fn quality_row(ui: &mut Ui, quality: Quality, asks: &mut Vec<Ask>) {
+    let (other, label, meaning) = match quality {
+        Quality::Lossless => (Quality::Auto, "Switch to auto", "Every frame is exact."),
+        Quality::Auto => (
+            Quality::Lossless,
+            "Switch to lossless",
+            "Video is sent with less colour, and exactly as soon as it rests.",
+        ),
+    };
+    ui.label(RichText::new("Picture of this session").color(TEXT_SOFT));
+    ui.horizontal_wrapped(|ui| {
+        let words = format!("Quality: {}", quality.name());
+        ui.label(RichText::new(words).font(FontId::proportional(14.0)).color(TEXT));
+        if button(ui, label, false) {
+            asks.push(Ask::SetQuality(other));
+        }
+    });
+    ui.label(RichText::new(meaning).font(FontId::proportional(13.0)).color(TEXT_SOFT));
 }
 
 fn service_row(

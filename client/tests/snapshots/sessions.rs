@@ -4,6 +4,7 @@ use crate::osd::{asked, corners, golden_after, key, noon, panel, server};
 use afterglow_client::osd::{self, Osd};
 use afterglow_client::view::{Ask, Panel, Picture, SessionPanel};
 use afterglow_wire::ids::{Epoch, SessionId};
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::{ServiceState, ServiceStatus};
 use afterglow_wire::sessions::{SessionEntry, SessionState};
 
@@ -54,6 +55,26 @@ fn the_session_panel() {
     panel("sessions-trouble", Picture::Dimmed, sessions_panel(asking));
 }
 
+/// A panel whose only session has said how exact its picture is.
+fn of_quality(quality: Quality) -> Panel {
+    let mut one = three_sessions();
+    one.sessions.truncate(1);
+    one.quality = Some(quality);
+    sessions_panel(one)
+}
+
+#[test]
+fn the_pictures_quality_is_told_and_switched() {
+    panel("sessions-lossless", Picture::Dimmed, of_quality(Quality::Lossless));
+    panel("sessions-auto", Picture::Dimmed, of_quality(Quality::Auto));
+    // The last of the panel's buttons, to which Shift+Tab leads.
+    let keys = [shift_tab().to_vec(), key(egui::Key::Enter).to_vec()].concat();
+    for (quality, other) in [(Quality::Lossless, Quality::Auto), (Quality::Auto, Quality::Lossless)]
+    {
+        assert_eq!(asked(&of_quality(quality), &keys), [Ask::SetQuality(other)]);
+    }
+}
+
 #[test]
 fn the_session_panel_is_worked_by_keys() {
     let keys = |keys: &[egui::Key]| keys.iter().flat_map(|k| key(*k)).collect::<Vec<_>>();
@@ -95,14 +116,17 @@ fn a_long_list_follows_the_keys() {
     let back = [down, nine(egui::Key::ArrowUp)].concat();
     many_after("sessions-many", &back);
     // A button that gets the focus is seen, too: the last one.
-    let shift_tab = key(egui::Key::Tab).map(|event| match event {
+    many_after("sessions-many-focus", &shift_tab());
+}
+
+fn shift_tab() -> [egui::Event; 2] {
+    key(egui::Key::Tab).map(|event| match event {
         egui::Event::Key { key, physical_key, pressed, repeat, .. } => {
             let modifiers = egui::Modifiers::SHIFT;
             egui::Event::Key { key, physical_key, pressed, repeat, modifiers }
         }
         event => event,
-    });
-    many_after("sessions-many-focus", &shift_tab);
+    })
 }
 
 #[test]

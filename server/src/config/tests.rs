@@ -61,6 +61,7 @@ fn an_error_names_the_file_the_line_and_the_key() {
         ("size_max = \"9000x1\"", at(1, "size_max")),
         ("desktop = []", at(1, "desktop")),
         ("policy = \"closed\"", at(1, "policy")),
+        ("quality = \"low\"", at(1, "quality")),
         ("store = \"mysql://x\"", at(1, "store")),
         ("networks = [\"10.0.0.0/33\"]", at(1, "networks")),
         ("host_every_ms = 2000\ndown_after_ms = 2500", at(2, "down_after_ms")),
@@ -70,6 +71,16 @@ fn an_error_names_the_file_the_line_and_the_key() {
         assert!(found.starts_with(&expected), "{found}\nis not {expected}…");
     }
     assert!(error("colour = 3").contains("unknown field"));
+}
+
+#[test]
+fn pictures_are_lossless_unless_it_is_told() {
+    let quality = |more: &str| parse(&format!("name = \"mud\"\n{more}")).expect("valid").quality;
+    assert_eq!(quality(""), Quality::Lossless);
+    assert_eq!(quality("quality = \"lossless\""), Quality::Lossless);
+    assert_eq!(quality("quality = \"auto\""), Quality::Auto);
+    let said = error("quality = \"Auto\"");
+    assert!(said.contains("there are \"lossless\" and \"auto\""), "{said}");
 }
 
 #[test]

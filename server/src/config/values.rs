@@ -3,6 +3,7 @@
 
 use super::{DatabaseUrl, Network, PeerAddress, Policy, StoreLocation};
 use afterglow_wire::limits::{COMMAND_WORDS_MAX, SERVERS_MAX, TEXT_BYTES_MAX};
+use afterglow_wire::quality::Quality;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -87,6 +88,13 @@ pub(super) fn desktop(words: Vec<String>) -> Result<Vec<String>, String> {
         )),
         None => Ok(words),
     }
+}
+
+pub(super) fn quality(text: String) -> Result<Quality, String> {
+    [Quality::Lossless, Quality::Auto]
+        .into_iter()
+        .find(|quality| quality.name() == text)
+        .ok_or(format!("{text:?} is not a quality; there are \"lossless\" and \"auto\""))
 }
 
 pub(super) fn policy(text: String) -> Result<Policy, String> {

@@ -3,11 +3,14 @@
 use super::motion;
 use super::packing::Packer;
 use super::picture::Picture;
+use super::sampling;
 use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal, uniform};
+use super::video::Video;
 use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::{FRAME_BYTES_MAX, SET_PIXELS_MAX};
+use afterglow_wire::quality::Quality;
 
 /// What one frame's payloads may come to. What is left waits for the next
 /// frame, so no picture is too large.
@@ -31,9 +34,12 @@ pub trait Screen {
 pub struct Encoder {
     /// What the DTU has once it applied every command so far.
     shown: Picture,
-    /// What it is to have: equal to `shown` but for the dirty tiles.
+    /// What it is to have: equal to `shown` but for the dirty tiles, and those
+    /// that `video` knows it to have inexactly.
     next: Picture,
     dirty: DirtyTiles,
+    video: Video,
+    quality: Quality,
     /// The DTU knows nothing yet.
     fresh: bool,
     /// Some of what it has is not what we sent: nothing is copied from there.
@@ -43,6 +49,8 @@ pub struct Encoder {
     packer: Packer,
     /// Room for a tile's pixels.
     tile: Box<[u8; TILE_BYTES]>,
+    /// Room for luma and chroma.
+    samples: Vec<u8>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -53,16 +61,19 @@ impl std::fmt::Debug for Encoder {
 
 impl Encoder {
     /// For a DTU that knows nothing yet. Its first picture has to be whole.
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: Size, quality: Quality) -> Self {
         Encoder {
             shown: Picture::new(size),
             next: Picture::new(size),
             dirty: DirtyTiles::new(size),
+            video: Video::new(0),
+            quality,
             fresh: true,
             doubtful: false,
             size,
             packer: Packer::new(),
             tile: Box::new([0; TILE_BYTES]),
+            samples: Vec::new(),
         }
     }
 
@@ -71,9 +82,23 @@ impl Encoder {
         self.size
     }
 
-    /// True if something that was captured is not sent yet.
-    pub fn is_behind(&self) -> bool {
-        self.fresh || self.size != self.shown.size() || self.dirty.count() > 0
+    /// True if something that was captured is not sent yet, or is to be sent
+    /// exactly by now ([`Encoder::refines_at_ms`]).
+    pub fn is_behind(&self, now_ms: u64) -> bool {
+        let unsent = self.fresh || self.size != self.shown.size() || self.dirty.count() > 0;
+        unsent || self.refines_at_ms().is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// When something that the DTU has inexactly is to be sent exactly, unless
+    /// it changes before; `None` if it has all that was sent exactly.
+    pub fn refines_at_ms(&self) -> Option<u64> {
+        let rests_at_ms = self.video.rests_at_ms()?;
+        Some(if self.quality == Quality::Lossless { 0 } else { rests_at_ms })
+    }
+
+    /// How exact frames are from now on.
+    pub fn set_quality(&mut self, quality: Quality) {
+        self.quality = quality;
     }
 
     /// The framebuffer has a new size; the next picture has to be whole.
@@ -109,8 +134,9 @@ impl Encoder {
     /// Takes the parts of the screen that changed, and gives the commands that
     /// bring the DTU up to it, in their order; none if nothing did. What
     /// reaches outside the framebuffer is left out. More than these parts may
-    /// be read of the screen, but only whole tiles that they touch.
-    pub fn encode(&mut self, changed: &[Rect], screen: &dyn Screen) -> Vec<Command> {
+    /// be read of the screen, but only whole tiles that they touch. `now_ms` is
+    /// of a clock that only goes forward.
+    pub fn encode(&mut self, changed: &[Rect], screen: &dyn Screen, now_ms: u64) -> Vec<Command> {
         let mut commands = Vec::new();
         let resized = self.size != self.shown.size();
         if self.fresh || resized {
@@ -129,6 +155,12 @@ impl Encoder {
         if commands.is_empty() && !std::mem::take(&mut self.doubtful) {
             self.copy_what_moved(&mut commands);
         }
+        // What moves as a whole is exact, so that it can be copied again.
+        if commands.is_empty() && self.quality == Quality::Auto {
+            // Tiles of several colours are written.
+            self.video.watch(self.next.written(), &mut self.dirty, now_ms);
+        }
+        self.refine(now_ms);
         self.draw_what_is_left(&mut commands);
         commands
     }
@@ -139,6 +171,7 @@ impl Encoder {
             picture.resize(self.size);
         }
         self.dirty = DirtyTiles::new(self.size);
+        self.video = Video::new(self.dirty.total());
         for index in self.dirty.touching(&Rect::whole(self.size)) {
             self.compare(index);
         }
@@ -210,28 +243,50 @@ impl Encoder {
         }
     }
 
+    /// What the DTU has inexactly, and that rests by now, has to be sent.
+    fn refine(&mut self, now_ms: u64) {
+        if self.refines_at_ms().is_none_or(|at_ms| at_ms > now_ms) {
+            return;
+        }
+        for index in 0..self.dirty.total() {
+            let rests = self.quality == Quality::Lossless || self.video.rests(index, now_ms);
+            if rests && self.video.take_inexact(index) && !self.dirty.is_dirty(index) {
+                self.compare(index);
+            }
+        }
+    }
+
     fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
         let mut payload_bytes = 0;
         for (rect, tile) in self.dirty.merged() {
             match tile {
-                Tile::Uniform(color) => self.fill(rect, color, commands),
-                Tile::Changed => {
+                Tile::Uniform(color) => {
+                    self.fill(rect, color, commands);
+                    self.clean(&rect, true);
+                }
+                Tile::Changed | Tile::Playing => {
+                    // The user may have switched since it was seen to play.
+                    let exact = tile == Tile::Changed || self.quality == Quality::Lossless;
                     for band in bands(&rect) {
                         if payload_bytes > PAYLOAD_BYTES_MAX {
                             return;
                         }
-                        payload_bytes += self.set(&band, commands);
-                        self.clean(&band);
+                        payload_bytes += match exact {
+                            true => self.set(&band, commands),
+                            false => self.cscs(&band, commands),
+                        };
+                        self.clean(&band, exact);
                     }
                 }
             }
-            self.clean(&rect);
         }
     }
 
-    fn clean(&mut self, rect: &Rect) {
+    /// The DTU has what was to be sent of a rectangle, exactly or not.
+    fn clean(&mut self, rect: &Rect, exact: bool) {
         for index in self.dirty.touching(rect) {
             self.dirty.clear(index);
+            self.video.sent(index, exact);
         }
     }
 
@@ -252,6 +307,17 @@ impl Encoder {
         let Some(rect) = changed_bounds(shown, next, rect) else { return 0 };
         copy_rect(next, shown, &rect);
         let command = self.packer.pack(next, &rect);
+        let bytes = command.payload_bytes();
+        commands.push(command);
+        bytes
+    }
+
+    /// Likewise, but not exactly: the DTU then has what the samples become.
+    fn cscs(&mut self, rect: &Rect, commands: &mut Vec<Command>) -> usize {
+        let (shown, next) = (self.shown.write_rect(rect), self.next.write_rect(rect));
+        let planes = sampling::sample(next, rect, &mut self.samples);
+        shown.cscs(rect, &planes, &self.samples);
+        let command = self.packer.cscs(rect, planes, &self.samples);
         let bytes = command.payload_bytes();
         commands.push(command);
         bytes

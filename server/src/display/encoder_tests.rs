@@ -4,6 +4,12 @@ use super::*;
 use afterglow_wire::coding::Unpacker;
 use proptest::prelude::*;
 
+#[path = "video_tests.rs"]
+mod video;
+
+/// From one frame to the next.
+const FRAME_MS: u64 = 40;
+
 /// A screen, its encoder, and a DTU that follows the commands.
 struct Pair {
     screen: Framebuffer,
@@ -11,6 +17,7 @@ struct Pair {
     dtu: Framebuffer,
     unpacker: Unpacker,
     commands: Vec<Command>,
+    now_ms: u64,
 }
 
 /// A screen as the X server gives it: the fourth bytes are anything.
@@ -29,24 +36,36 @@ impl Screen for Captured<'_> {
 
 impl Pair {
     fn new(size: Size) -> Self {
+        Pair::of(size, Quality::Lossless)
+    }
+
+    fn of(size: Size, quality: Quality) -> Self {
         // The DTU has something else before the first frame.
         let mut dtu = Framebuffer::new(Size::new(50, 60).unwrap());
         dtu.pixels_mut().fill(77);
-        let (screen, encoder) = (Framebuffer::new(size), Encoder::new(size));
-        let mut pair =
-            Pair { screen, encoder, dtu, unpacker: Unpacker::new(), commands: Vec::new() };
+        let (screen, encoder) = (Framebuffer::new(size), Encoder::new(size, quality));
+        let (unpacker, commands) = (Unpacker::new(), Vec::new());
+        let mut pair = Pair { screen, encoder, dtu, unpacker, commands, now_ms: 0 };
         pair.send(&[Rect::whole(size)]);
         pair
     }
 
     /// Captures these rectangles, sends the frame and compares.
     fn send(&mut self, damage: &[Rect]) {
-        self.commands = self.encoder.encode(damage, &Captured(&self.screen));
+        self.follow(damage, FRAME_MS);
+        assert!(self.dtu == self.screen, "the DTU's picture is another: {:?}", self.kinds());
+        assert!(!self.encoder.is_behind(self.now_ms));
+    }
+
+    /// Captures these rectangles some time after the last frame, and sends the
+    /// frame; the encoder knows what the DTU has then.
+    fn follow(&mut self, damage: &[Rect], after_ms: u64) {
+        self.now_ms += after_ms;
+        self.commands = self.encoder.encode(damage, &Captured(&self.screen), self.now_ms);
         for command in &self.commands {
             self.dtu.apply(command, &mut self.unpacker).unwrap();
         }
-        assert!(self.dtu == self.screen, "the DTU's picture is another: {:?}", self.kinds());
-        assert!(!self.encoder.is_behind());
+        assert!(self.dtu == *self.encoder.shown(), "it has something else: {:?}", self.kinds());
     }
 
     fn kinds(&self) -> Vec<&'static str> {
@@ -168,13 +187,14 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
     let mut screen = Framebuffer::new(size);
     let whole = Rect::whole(size);
     screen.set(&whole, &noise(&whole, 9));
-    let (mut encoder, mut dtu) = (Encoder::new(size), Framebuffer::new(size));
+    let mut encoder = Encoder::new(size, Quality::Lossless);
+    let mut dtu = Framebuffer::new(size);
     let mut unpacker = Unpacker::new();
     let mut frames = 0;
     let mut changed = vec![whole];
-    while encoder.is_behind() {
+    while encoder.is_behind(0) {
         let mut bytes = 0;
-        for command in encoder.encode(&changed, &Captured(&screen)) {
+        for command in encoder.encode(&changed, &Captured(&screen), 0) {
             bytes += command.payload_bytes();
             dtu.apply(&command, &mut unpacker).unwrap();
         }
@@ -190,13 +210,13 @@ fn a_picture_too_large_for_a_frame_comes_in_several() {
 fn what_reaches_outside_is_cut_and_whole_tiles_are_read() {
     let size = Size::new(70, 64).unwrap();
     let mut screen = Framebuffer::new(size);
-    let mut encoder = Encoder::new(size);
-    encoder.encode(&[], &Captured(&screen));
+    let mut encoder = Encoder::new(size, Quality::Lossless);
+    encoder.encode(&[], &Captured(&screen), 0);
     screen.fill(&Rect::whole(size), [5; 4]);
-    let commands = encoder.encode(&[Rect::new(69, 40, 9, 90)], &Captured(&screen));
+    let commands = encoder.encode(&[Rect::new(69, 40, 9, 90)], &Captured(&screen), 0);
     let rect = Rect::new(64, 32, 6, 32);
     assert_eq!(commands, [Command::Fill { rect, color: [5, 5, 5, 0] }]);
-    assert_eq!(encoder.encode(&[Rect::new(80, 80, 3, 3)], &Captured(&screen)), []);
+    assert_eq!(encoder.encode(&[Rect::new(80, 80, 3, 3)], &Captured(&screen), 0), []);
 }
 
 /// Something that happens on a screen; coordinates are cut to its size.
@@ -207,6 +227,17 @@ enum Happening {
     Fill(Rect, u8),
     Move(Rect, u16, u16),
     Resize(u16, u16),
+}
+
+impl Happening {
+    /// What happens when it happens once more; no two numbers are alike.
+    fn again(&self, number: u32) -> Self {
+        match self {
+            Happening::Noise(rect, seed) => Happening::Noise(*rect, seed.wrapping_add(2 * number)),
+            Happening::Text(rect, seed) => Happening::Text(*rect, seed.wrapping_add(2 * number)),
+            other => other.clone(),
+        }
+    }
 }
 
 fn rects() -> impl Strategy<Value = Rect> {
@@ -270,7 +301,7 @@ fn what_the_dtu_has_wrong_is_sent_again_whatever_else_happens() {
     pair.dtu.pixels_mut()[..400].fill(1);
     let wrong = Rect::new(0, 0, 128, 64);
     pair.encoder.distrust(&wrong);
-    assert!(pair.encoder.is_behind());
+    assert!(pair.encoder.is_behind(pair.now_ms));
     // Nothing may be copied from there, though the screen scrolled.
     let moved = Rect::new(0, 80, 300, 120);
     let pixels = pixels[..300 * 120 * PIXEL_BYTES].to_vec();

@@ -8,6 +8,8 @@
 //! | [`packing`] | a rectangle's pixels as the command that takes the least |
 //! | [`picture`] | what was captured, and what the DTU has |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
+//! | [`video`] | which tiles change like a video, and which the DTU has inexactly |
+//! | [`sampling`] | a rectangle's pixels as luma and less chroma |
 //! | [`parts`] | a frame's commands as messages within their limits |
 //! | [`pacing`] | at most two frames under way |
 //! | [`rest`] | the picture that rests is told, and compared by the DTU |
@@ -19,7 +21,9 @@ pub mod packing;
 pub mod parts;
 pub mod picture;
 pub mod rest;
+pub mod sampling;
 pub mod tiles;
+pub mod video;
 
 pub use encoder::{Encoder, Screen};
 pub use pacing::Pacing;

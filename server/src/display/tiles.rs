@@ -17,6 +17,8 @@ pub enum Tile {
     Uniform(Color),
     /// It has several.
     Changed,
+    /// It has many, and changes like a video: it need not be exact.
+    Playing,
 }
 
 /// How a framebuffer is cut into tiles, which are numbered row by row.
@@ -94,9 +96,26 @@ impl DirtyTiles {
         self.count += usize::from(self.tiles[index].replace(tile).is_none());
     }
 
+    /// A tile that has several colours need not be exact.
+    pub fn play(&mut self, index: usize) {
+        if let Some(tile @ Tile::Changed) = &mut self.tiles[index] {
+            *tile = Tile::Playing;
+        }
+    }
+
     /// A tile is not dirty.
     pub fn clear(&mut self, index: usize) {
         self.count -= usize::from(self.tiles[index].take().is_some());
+    }
+
+    /// How many tiles there are, dirty or not.
+    pub fn total(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// True if a tile is dirty.
+    pub fn is_dirty(&self, index: usize) -> bool {
+        self.tiles[index].is_some()
     }
 
     /// A tile's rectangle ([`Grid::rect`]).

@@ -198,6 +198,7 @@ fn spec(shared: &Shared, launch: &Launch, dir: &Path, hold: bool) -> Result<Sess
         hold,
         services: launch.services.iter().cloned().collect(),
         ran: row.services.iter().cloned().collect(),
+        quality: config.quality,
     })
 }
 

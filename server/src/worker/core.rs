@@ -15,6 +15,7 @@ use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::local::{Clocks, ToKeeper};
+use afterglow_wire::quality::Quality;
 use afterglow_wire::ticket::UsedTickets;
 use afterglow_wire::trust::TicketVerifier;
 use resting::Told;
@@ -43,6 +44,8 @@ pub struct About {
     pub verifier: TicketVerifier,
     /// The X server's largest size.
     pub size_max: Size,
+    /// How exact its picture is until the user switches it.
+    pub quality: Quality,
     /// Which checks are made; all, but in a simulation that has to notice.
     pub guards: Guards,
 }
@@ -109,6 +112,8 @@ pub enum Action {
     },
     /// Change the screen's size.
     Resize(Size),
+    /// Change how exact frames are, of this attachment and of later ones.
+    SetQuality(Quality),
     /// Load a keyboard layout.
     Layout(Keymap),
     /// Put input in; `first` is the number of the first event.
@@ -351,6 +356,13 @@ impl Core {
                 on: diagnose.on,
             }),
             ToSession::Layout(layout) => self.actions.push_back(Action::Layout(layout.keymap)),
+            ToSession::Quality(quality) => {
+                // Of the session, so that it follows its user to another DTU;
+                // a new worker begins with the configuration's again.
+                self.about.quality = quality;
+                let said = Action::Send(link, quality.into());
+                self.actions.extend([Action::SetQuality(quality), said]);
+            }
             ToSession::Remove(remove) => {
                 let dtu = current.attachment.dtu;
                 self.removed(dtu, remove.insert);
@@ -461,6 +473,7 @@ fn name(message: &ToSession) -> &'static str {
         ToSession::Probe(_) => "Probe",
         ToSession::Differs(_) => "Differs",
         ToSession::Diagnose(_) => "Diagnose",
+        ToSession::Quality(_) => "Quality",
         ToSession::Unknown(_) => "a message of a newer version",
     }
 }

@@ -26,7 +26,7 @@ const FIRST_MESSAGE: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long the news that input was put in may wait for something that goes
 /// the same way: a packet of its own is larger than most frames of text.
-const INPUT_DONE_WAITS: Duration = Duration::from_millis(50);
+const INPUT_DONE_WAITS: Duration = Duration::from_millis(100);
 /// Messages that may wait to be sent. Frames are at most two by their pacing;
 /// the others are answers.
 const OUTBOX_MAX: usize = 16;

@@ -6,12 +6,13 @@ use crate::desktop::capture::Capturer;
 use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
 use crate::display::rest::Next;
-use crate::display::{Encoder, Pacing, Rest};
+use crate::display::{Encoder, Pacing, Rest, Screen};
 use afterglow_wire::codec::Message as _;
 use afterglow_wire::command::Command;
 use afterglow_wire::display::{FromSession, Spent};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::BLOCKS_MAX;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::truth::{BlockDigest, blocks, digest};
 use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
@@ -34,6 +35,8 @@ struct Wanted {
     diagnose: bool,
     /// Change the screen's size.
     size: Option<Size>,
+    /// How exact frames are, of whichever attachment.
+    quality: Quality,
     /// End.
     over: bool,
 }
@@ -84,11 +87,12 @@ impl Painter {
     pub fn start(
         display: &Display,
         size_max: Size,
+        quality: Quality,
         made: UnboundedSender<Made>,
     ) -> Result<Self, DesktopError> {
         let capturer = Capturer::new(display.connect()?, size_max)?;
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let wanted = Arc::new(Mutex::new(Wanted::default()));
+        let wanted = Arc::new(Mutex::new(Wanted { quality, ..Wanted::default() }));
         let began = Instant::now();
         let (wake_there, wanted_there) = (wake.clone(), wanted.clone());
         let easel =
@@ -116,6 +120,11 @@ impl Painter {
     /// Changes the screen's size.
     pub fn resize(&self, size: Size) {
         self.want(|wanted| wanted.size = Some(size));
+    }
+
+    /// Changes how exact frames are, from the next one on.
+    pub fn set_quality(&self, quality: Quality) {
+        self.want(|wanted| wanted.quality = quality);
     }
 
     /// Notes that a frame is on the DTU's screen.
@@ -200,10 +209,10 @@ impl Easel {
                 }
             }
             self.capturer.take_events()?;
-            if self.make_frame()? {
+            let now_ms = self.began.elapsed().as_millis() as u64;
+            if self.make_frame(now_ms)? {
                 continue;
             }
-            let now_ms = self.began.elapsed().as_millis() as u64;
             let timeout_ms = match self.rest(now_ms) {
                 Next::Nothing => None,
                 Next::WaitUntil(at_ms) => Some(at_ms.saturating_sub(now_ms) as u32),
@@ -226,7 +235,7 @@ impl Easel {
         if wanted.attachment != shown {
             self.shown = wanted.attachment.map(|attachment| Shown {
                 attachment,
-                encoder: Encoder::new(self.capturer.size()),
+                encoder: Encoder::new(self.capturer.size(), wanted.quality),
                 pacing: Pacing::default(),
                 rest: Rest::default(),
                 everything: true,
@@ -239,6 +248,7 @@ impl Easel {
             // changes nothing.
             let _ = shown.pacing.shown(wanted.frame_shown);
             shown.diagnose = wanted.diagnose;
+            shown.encoder.set_quality(wanted.quality);
             let again = std::mem::take(&mut wanted.repair);
             for (index, block) in blocks(shown.encoder.size()).enumerate() {
                 if again.contains(&(index as u16)) {
@@ -251,7 +261,7 @@ impl Easel {
 
     /// Makes a frame if one is due; true if it may be worth to look again at
     /// once.
-    fn make_frame(&mut self) -> Result<bool, DesktopError> {
+    fn make_frame(&mut self, now_ms: u64) -> Result<bool, DesktopError> {
         let Some(shown) = &mut self.shown else { return Ok(false) };
         if !shown.pacing.may_send() {
             return Ok(false);
@@ -261,7 +271,8 @@ impl Easel {
             shown.everything = true;
         }
         let cursor = !shown.cursor_sent || self.capturer.is_cursor_changed();
-        let picture = shown.everything || shown.encoder.is_behind() || self.capturer.is_damaged();
+        let behind = shown.encoder.is_behind(now_ms);
+        let picture = shown.everything || behind || self.capturer.is_damaged();
         if !cursor && !picture {
             return Ok(false);
         }
@@ -269,12 +280,13 @@ impl Easel {
         let (began, mut encode) = (Instant::now(), Duration::ZERO);
         if picture {
             let encoder = &mut shown.encoder;
-            let captured = self.capturer.capture(shown.everything, |parts, screen| {
+            let timed = |parts: &[_], screen: &dyn Screen| {
                 let began = Instant::now();
-                let commands = encoder.encode(parts, screen);
+                let commands = encoder.encode(parts, screen, now_ms);
                 encode = began.elapsed();
                 commands
-            })?;
+            };
+            let captured = self.capturer.capture(shown.everything, timed)?;
             let Some(captured) = captured else {
                 // The size changed under the capture.
                 shown.everything = true;
@@ -304,6 +316,11 @@ impl Easel {
     /// Takes one step towards the truth about a picture that rests; gives which.
     fn rest(&mut self, now_ms: u64) -> Next {
         let Some(shown) = &mut self.shown else { return Next::Nothing };
+        if let Some(at_ms) = shown.encoder.refines_at_ms() {
+            // What the DTU has inexactly is no truth. Without room for a frame
+            // the acknowledgement that makes some wakes us.
+            return if shown.pacing.may_send() { Next::WaitUntil(at_ms) } else { Next::Nothing };
+        }
         let Some(frame) = shown.pacing.at_rest() else { return Next::Nothing };
         let (attachment, size) = (shown.attachment, shown.encoder.size());
         let next = shown.rest.next(frame, size, now_ms);

@@ -138,7 +138,7 @@ impl Ready {
         let (told_to, told) = mpsc::unbounded_channel();
         let (typist, position) = Typist::start(display.clone(), told_to)?;
         let (made_to, made) = mpsc::unbounded_channel();
-        let painter = Painter::start(&display, spec.size_max, made_to)?;
+        let painter = Painter::start(&display, spec.size_max, spec.quality, made_to)?;
 
         let credentials =
             Credentials::from_der(&spec.certificate.0, &spec.certificate_key.0, &spec.authority.0);
@@ -150,6 +150,7 @@ impl Ready {
             token: spec.token,
             verifier: TicketVerifier(spec.ticket_key),
             size_max: spec.size_max,
+            quality: spec.quality,
             guards: Guards::ALL,
         };
         let began = Instant::now();
@@ -314,6 +315,7 @@ impl Worker {
             Action::Repair { attachment, blocks } => self.painter.repair(attachment, &blocks),
             Action::Diagnose { attachment, on } => self.painter.diagnose(attachment, on),
             Action::Resize(size) => self.painter.resize(size),
+            Action::SetQuality(quality) => self.painter.set_quality(quality),
             Action::Layout(keymap) => {
                 let passed = self.typist.try_order(Order::Layout(keymap));
                 self.typed(passed);

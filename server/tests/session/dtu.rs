@@ -11,6 +11,7 @@ use afterglow_wire::display::{
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{DtuId, Size};
 use afterglow_wire::input::{InputEvent, KeyAction};
+use afterglow_wire::quality::Quality;
 use afterglow_wire::truth::Truth;
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
@@ -66,7 +67,10 @@ pub struct Shown {
     pub spent: Option<Spent>,
     /// The largest size, if it was told that its window is larger.
     pub limit: Option<Size>,
+    pub quality: Option<Quality>,
     pub frames: u64,
+    /// How many commands drew inexactly.
+    pub inexact: u64,
     /// Frames are acknowledged as they come.
     pub acknowledges: bool,
     next_seq: u64,
@@ -87,7 +91,9 @@ impl Shown {
             truth: None,
             spent: None,
             limit: None,
+            quality: None,
             frames: 0,
+            inexact: 0,
             acknowledges: true,
             next_seq: 1,
         }
@@ -100,8 +106,10 @@ impl Shown {
                 assert_eq!(part.number, self.frames + 1);
                 for command in &part.commands {
                     self.picture.apply(command, &mut self.unpacker).unwrap();
-                    if let DisplayCommand::Cursor(shape) = command {
-                        self.cursor = Some(shape.clone());
+                    match command {
+                        DisplayCommand::Cursor(shape) => self.cursor = Some(shape.clone()),
+                        DisplayCommand::Cscs { .. } => self.inexact += 1,
+                        _ => {}
                     }
                 }
                 if part.last {
@@ -129,6 +137,10 @@ impl Shown {
             }
             Some(FromSession::SizeLimited(limited)) => {
                 self.limit = Some(limited.max);
+                None
+            }
+            Some(FromSession::Quality(quality)) => {
+                self.quality = Some(quality);
                 None
             }
             Some(FromSession::Detached(detached)) => Some(detached),

@@ -14,6 +14,7 @@ use afterglow_wire::local::{
     Clocks, CommandLine, Der, FromKeeper, KeeperStart, SessionSpec, StartOrder, Started, Status,
     ToKeeper, WarmSpec,
 };
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::ServiceSpec;
 use afterglow_wire::ticket::{Permit, SHORT_LIFE_MS, Ticket};
 use afterglow_wire::trust::{GroupKey, Role};
@@ -50,6 +51,7 @@ pub struct Options {
     pub desktop: Vec<String>,
     pub size: Size,
     pub size_max: Size,
+    pub quality: Quality,
     pub keymap: &'static str,
     /// The environment's PATH, where programs are to be missing.
     pub path: Option<String>,
@@ -77,6 +79,7 @@ impl Options {
             desktop: ["sh", "-c", command].map(String::from).to_vec(),
             size: Size::new(640, 480).unwrap(),
             size_max: Size::new(1280, 1024).unwrap(),
+            quality: Quality::Lossless,
             keymap: "us",
             path: None,
             ports: None,
@@ -414,6 +417,7 @@ fn spec(options: &Options, runtime_dir: &Path, home_dir: &Path) -> SessionSpec {
         hold: options.hold,
         services: options.services.iter().cloned().collect(),
         ran: options.ran.iter().map(|name| name.parse().unwrap()).collect(),
+        quality: options.quality,
     }
 }
 

@@ -9,6 +9,7 @@ mod freezing;
 mod harness;
 mod holding;
 mod own_choice;
+mod quality;
 mod services;
 mod showing;
 mod warm;

@@ -158,7 +158,7 @@ async fn the_pointers_shape_is_that_of_what_is_under_it() {
 
 /// The next truth about a picture that rests, and which blocks of the DTU's
 /// picture are others.
-async fn compare(shown: &mut Shown) -> (Truth, Vec<u16>) {
+pub async fn compare(shown: &mut Shown) -> (Truth, Vec<u16>) {
     shown.truth = None;
     let truth = loop {
         assert_eq!(shown.step().await, None);

@@ -138,6 +138,7 @@ impl World {
             token: row.token.clone(),
             verifier: self.verifier,
             size_max: screen.size,
+            quality: Default::default(),
             guards: self.plan.guards,
         };
         let index = self.copies.len();
@@ -354,6 +355,7 @@ impl World {
             | Action::Hide
             | Action::Resize(_)
             | Action::Diagnose { .. }
+            | Action::SetQuality(_)
             | Action::Repair { .. }
             | Action::Layout(_)
             | Action::ReleaseAll => {}

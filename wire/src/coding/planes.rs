@@ -107,6 +107,25 @@ pub fn color(luma: u8, chroma_blue: u8, chroma_red: u8) -> [u8; 4] {
     [cut(blue), cut(green), cut(red), 0]
 }
 
+/// The luma of a blue, green and red: the reverse of [`color`], rounded to the
+/// nearest. A grey has itself.
+pub fn luma([blue, green, red]: [u8; 3]) -> u8 {
+    let sum = 19_595 * u32::from(red) + 38_470 * u32::from(green) + 7_471 * u32::from(blue);
+    ((sum + (1 << 15)) >> 16) as u8
+}
+
+/// The two samples of chroma, blue and red, likewise. A grey has 128 of both.
+pub fn chroma([blue, green, red]: [u8; 3]) -> [u8; 2] {
+    const HALF: i32 = 1 << 15;
+    let (blue, green, red) = (i32::from(blue), i32::from(green), i32::from(red));
+    // The purest blue and red would have half a step more than there is.
+    let sample = |sum: i32| (((sum + HALF) >> 16) + 128).min(255) as u8;
+    [
+        sample(32_768 * blue - 21_709 * green - 11_059 * red),
+        sample(32_768 * red - 27_439 * green - 5_329 * blue),
+    ]
+}
+
 /// The source pixel of a target pixel along one side: the one that its centre
 /// lies in. `at` is less than `target_px`; the result is less than `source_px`.
 pub fn nearest(at: u16, target_px: u16, source_px: u16) -> usize {

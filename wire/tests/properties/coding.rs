@@ -1,7 +1,7 @@
 //! What the payloads of one attachment unpack to, and what is refused.
 
 use afterglow_wire::coding::palette::{index_bits, pack_row};
-use afterglow_wire::coding::planes::{Chroma, Planes, color, nearest};
+use afterglow_wire::coding::planes::{Chroma, Planes, chroma, color, luma, nearest};
 use afterglow_wire::coding::predict::{Predictor, residuals, split_colors};
 use afterglow_wire::coding::stream::Compressor;
 use afterglow_wire::coding::{COLOR_BYTES, Unpacker, bitmap_row_bytes};
@@ -348,6 +348,24 @@ fn colours_are_as_near_to_the_real_numbers_as_whole_ones_can_be() {
         for (found, real) in found.into_iter().zip(real) {
             assert!((f64::from(found) - real.clamp(0.0, 255.0)).abs() < 0.51);
         }
+    }
+}
+
+#[test]
+fn a_colour_comes_back_from_its_samples_to_within_two_and_a_grey_exactly() {
+    let values = || (0..=255u8).step_by(5);
+    let of_red = |red| values().map(move |green| [green, red]);
+    for ([green, red], blue) in
+        values().flat_map(of_red).flat_map(|two| values().map(move |blue| (two, blue)))
+    {
+        let before = [blue, green, red];
+        let [of_blue, of_red] = chroma(before);
+        let [found @ .., _] = color(luma(before), of_blue, of_red);
+        let off = before.iter().zip(found).map(|(before, found)| before.abs_diff(found)).max();
+        assert!(off <= Some(2), "{before:?} became {found:?}");
+    }
+    for grey in 0..=255 {
+        assert_eq!((luma([grey; 3]), chroma([grey; 3])), (grey, [128; 2]));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The session panel, and what the user does in it.
 
 use super::*;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::{ServiceAct, ServiceOrder};
 use afterglow_wire::sessions::{
     Consent, ListSessions, Manage, Notice, Question, SessionEntry, SessionOrder, SessionState,
@@ -114,6 +115,32 @@ fn a_new_session_is_wanted_until_a_server_answers_wherever_it_is_asked() {
     // Its end is told, for a server may know of the token.
     dtu.remove();
     assert!(dtu.sent_control().contains(&Remove { insert: 102 }.into()));
+}
+
+#[test]
+fn the_pictures_quality_is_what_the_session_says_and_switched_there() {
+    let quality = |dtu: &Dtu| match dtu.panel() {
+        Some(Panel::Sessions(panel)) => panel.quality,
+        other => panic!("{other:?}"),
+    };
+    let mut dtu = open();
+    // A session of an older version says nothing, and is told nothing.
+    assert_eq!(quality(&dtu), None);
+    dtu.ask(Ask::SetQuality(Quality::Auto));
+    assert_eq!(dtu.sent_display(), []);
+    dtu.display(Quality::Lossless);
+    assert_eq!(quality(&dtu), Some(Quality::Lossless));
+    dtu.ask(Ask::SetQuality(Quality::Auto));
+    assert_eq!(dtu.sent_display(), [Quality::Auto.into()]);
+    assert_eq!(quality(&dtu), Some(Quality::Lossless), "not before the session says so");
+    dtu.display(Quality::Auto);
+    assert_eq!(quality(&dtu), Some(Quality::Auto));
+    let logged = |event: &&Logged| matches!(event, Logged::Quality { .. });
+    assert_eq!(dtu.logged.iter().filter(logged).count(), 2);
+    // Pressed while the panel closed: it is not meant.
+    dtu.ask(Ask::TogglePanel);
+    dtu.ask(Ask::SetQuality(Quality::Lossless));
+    assert_eq!(dtu.sent_display(), []);
 }
 
 #[test]

@@ -58,6 +58,7 @@ impl Core {
             Action::Admit(link),
             Action::Report(attachment),
             Action::Send(link, attached.into()),
+            Action::Send(link, self.about.quality.into()),
             Action::Layout(attach.keymap),
             Action::Show { attachment: number, size },
         ]);

@@ -32,6 +32,7 @@ fn about() -> About {
         token: "soft.anna".parse().unwrap(),
         verifier: key().ticket_signer().verifier(),
         size_max: Size::new(1920, 1080).unwrap(),
+        quality: Quality::Lossless,
         guards: Guards::ALL,
     }
 }
@@ -154,6 +155,32 @@ fn tickets_are_judged_by_their_issuers_clock() {
     core.server_said(ToKeeper::Clocks(Clocks { ahead: [clock].into_iter().collect() }));
     let actions = attach(&mut core, 2, ONE, &ahead);
     assert_eq!(attached(&actions).attachment, 1);
+}
+
+#[test]
+fn a_quality_is_the_sessions_until_its_worker_ends() {
+    let mut core = core();
+    let said = |actions: &[Action]| {
+        let said = |action: &Action| match action {
+            Action::Send(link, FromSession::Quality(quality)) => Some((*link, *quality)),
+            _ => None,
+        };
+        actions.iter().filter_map(said).collect::<Vec<_>>()
+    };
+    let actions = attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
+    assert_eq!(said(&actions), [(1, Quality::Lossless)]);
+    core.message(1, ToSession::Quality(Quality::Auto), NOW);
+    let actions = drain(&mut core);
+    assert!(actions.contains(&Action::SetQuality(Quality::Auto)));
+    assert_eq!(said(&actions), [(1, Quality::Auto)]);
+    let actions = attach(&mut core, 2, TWO, &ticket(TWO, 1, 2));
+    assert_eq!(said(&actions), [(2, Quality::Auto)]);
+    // Who is not attached has no say.
+    core.opened(3, Peer::Dtu(ONE));
+    core.message(3, ToSession::Quality(Quality::Lossless), NOW);
+    let actions = drain(&mut core);
+    assert_eq!(closed(&actions), Some((3, Some(DetachReason::Protocol))));
+    assert!(!actions.contains(&Action::SetQuality(Quality::Lossless)));
 }
 
 #[test]

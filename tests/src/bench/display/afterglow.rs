@@ -28,7 +28,9 @@ pub fn measure(plan: &Plan) -> Result<Measured> {
     let drawing = programs::path(DRAWING)?;
     let desktop = [&*drawing.to_string_lossy(), "stage"];
     let scratch = Scratch::new("bench-display-afterglow")?;
-    let mut site = Site::prepare_apart(scratch, Lan::new(1)?, &["s1"], &LAN, &desktop, "")?;
+    let more = plan.quality.iter().map(|quality| format!("quality = {quality:?}\n"));
+    let more = more.collect::<String>();
+    let mut site = Site::prepare_apart(scratch, Lan::new(1)?, &["s1"], &LAN, &desktop, &more)?;
     site.host("s1")?.start_server()?;
     let desk = site.desk(0, &LAN)?;
     let screen = site.screen(SIZE_PX.0, SIZE_PX.1)?;

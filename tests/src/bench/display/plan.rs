@@ -46,17 +46,20 @@ const WORKLOADS: [(&str, Workload); 9] = [
 pub struct Plan {
     /// How long a timed workload takes, in seconds.
     pub secs: u64,
+    /// Which quality Afterglow is configured for, if not the usual.
+    pub quality: Option<String>,
     workloads: Vec<Workload>,
     products: Option<String>,
 }
 
 impl Plan {
-    /// As `SECS`, `WORKLOADS` and `PRODUCTS` say.
+    /// As `SECS`, `WORKLOADS`, `PRODUCTS` and `QUALITY` say.
     pub fn from_environment() -> Result<Self> {
         let secs = crate::bench::from_environment("SECS", SECS)?;
         let workloads = std::env::var("WORKLOADS").ok();
         let products = std::env::var("PRODUCTS").ok();
-        Plan::new(secs, workloads.as_deref(), products)
+        let quality = std::env::var("QUALITY").ok();
+        Ok(Plan { quality, ..Plan::new(secs, workloads.as_deref(), products)? })
     }
 
     pub(super) fn new(
@@ -81,7 +84,7 @@ impl Plan {
         {
             bail!("there is no product {unknown:?}: afterglow,tigervnc");
         }
-        Ok(Plan { secs, workloads, products })
+        Ok(Plan { secs, quality: None, workloads, products })
     }
 
     /// True if this workload is measured.

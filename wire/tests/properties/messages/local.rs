@@ -112,8 +112,8 @@ pub fn session_spec() -> impl Strategy<Value = SessionSpec> {
     let who = (session(), epoch(), server_name(), token());
     let what = (text(), text(), vec(text(), 0..6), size(), size(), keymap());
     let link = (address(), any::<u16>(), der(), der(), der(), any::<[u8; 32]>(), clocks());
-    let how = (any::<bool>(), vec(service_spec(), 0..3), vec(service_name(), 0..3));
-    (who, what, link, how).prop_map(|(who, what, link, (hold, services, ran))| {
+    let how = (any::<bool>(), vec(service_spec(), 0..3), vec(service_name(), 0..3), choice());
+    (who, what, link, how).prop_map(|(who, what, link, (hold, services, ran, quality))| {
         let (session, epoch, server, token) = who;
         let (runtime_dir, home_dir, desktop, size_max, size, keymap) = what;
         let (listen, port_last, certificate, certificate_key, authority, ticket_key, clocks) = link;
@@ -138,6 +138,7 @@ pub fn session_spec() -> impl Strategy<Value = SessionSpec> {
             hold,
             services: services.into_iter().collect(),
             ran: ran.into_iter().collect(),
+            quality,
         }
     })
 }

@@ -9,6 +9,7 @@ use afterglow_wire::ids::*;
 use afterglow_wire::input::{InputEvent, KeyAction};
 use afterglow_wire::limits::DTU_ADDRESSES_MAX;
 use afterglow_wire::local::*;
+use afterglow_wire::quality::Quality;
 use afterglow_wire::service::*;
 use afterglow_wire::sessions::*;
 use afterglow_wire::ticket::{Permit, Plan, SealedTicket, Ticket};
@@ -295,6 +296,7 @@ pub fn to_session() -> impl Strategy<Value = ToSession> {
         any::<u64>().prop_map(|nonce| Probe { nonce }.into()),
         differs.prop_map(ToSession::from),
         any::<bool>().prop_map(|on| Diagnose { on }.into()),
+        choice::<Quality>().prop_map(ToSession::from),
     ]
 }
 
@@ -397,5 +399,6 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
         truth.prop_map(FromSession::from),
         spent.prop_map(FromSession::from),
         size().prop_map(|max| SizeLimited { max }.into()),
+        choice::<Quality>().prop_map(FromSession::from),
     ]
 }
