@@ -92,6 +92,12 @@ pub struct Cli {
     #[arg(long, value_name = "FILE|-")]
     pub event_log: Option<String>,
 
+    /// A test's aid: before a picture is compared with the session's for the
+    /// first time, make the pixel in its upper left corner another, as a
+    /// renderer that draws wrongly would. It has to be found and repaired.
+    #[arg(long, hide = true)]
+    pub spoil_pixel: bool,
+
     /// On SIGUSR1, write what the window shows to this PNG file.
     #[arg(long, value_name = "FILE")]
     pub screenshot: Option<PathBuf>,
@@ -205,6 +211,7 @@ mod tests {
         assert_eq!(cli.state, Some("/s".into()));
         assert_eq!(cli.dark_after, 90);
         assert_eq!((cli.renderer, cli.scale), (Renderer::Cpu, Scale::Unscaled));
+        assert!(!cli.spoil_pixel);
         assert!(cli.fullscreen && cli.screenshot.is_some() && cli.keymap.is_some());
     }
 

@@ -5,6 +5,7 @@
 //! their own: a full disk, a slow pipe or a closed one costs lines, which are
 //! counted, and never stops the DTU.
 
+use crate::diagnostics::Figures;
 use serde::Serialize;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -93,6 +94,9 @@ pub enum Event {
     Quality { quality: &'static str },
     /// Nobody uses the DTU and the screen is dark, or somebody does again.
     Dark { dark: bool },
+    /// What frames cost, once a second while the diagnostics are on
+    /// (`docs/diagnostics.md`).
+    Diagnostics(Figures),
     /// Lines that could not be written.
     LinesLost { lines: u64 },
     /// The DTU ends.

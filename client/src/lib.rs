@@ -13,9 +13,11 @@
 //! | [`osd`] | the on-screen display |
 //! | [`keyboard`] | scancodes, layout, hot keys, wheel |
 //! | [`event_log`] | one JSON object a line |
+//! | [`diagnostics`] | what frames cost, second by second |
 
 pub mod cli;
 pub mod connection;
+pub mod diagnostics;
 pub mod event_log;
 pub mod keyboard;
 pub mod network;

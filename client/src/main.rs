@@ -64,6 +64,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             dark_after_ms: (cli.dark_after > 0).then(|| u64::from(cli.dark_after) * 1000),
             present,
             screenshot: cli.screenshot,
+            spoil_pixel: cli.spoil_pixel,
         },
         to_network,
     );

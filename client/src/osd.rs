@@ -4,10 +4,12 @@
 //! This is egui without a window of its own: events and the time go in,
 //! triangles and the user's wishes come out.
 
+mod diagnostics;
 mod layout;
 mod sessions;
 pub mod words;
 
+use crate::diagnostics::Figures;
 use crate::render::overlay::Drawing;
 use crate::view::{Ask, Badge, Panel, SessionPanel};
 use egui::epaint::textures::TexturesDelta;
@@ -20,6 +22,8 @@ pub struct Osd {
     /// The session panel, if that is what is up.
     sessions: Option<(SessionPanel, sessions::Choice)>,
     badge: Option<String>,
+    /// What the diagnostics overlay shows, while it is on.
+    figures: Option<Figures>,
     /// What the user's clock says.
     local_now: fn() -> DateTime,
     /// What it said when the panel was told.
@@ -71,6 +75,7 @@ impl Osd {
             panel: None,
             sessions: None,
             badge: None,
+            figures: None,
             local_now,
             told_at: DateTime::MIN,
             told_at_ms: 0,
@@ -102,6 +107,12 @@ impl Osd {
         self.badge = badge.map(words::badge);
         self.told_at = (self.local_now)();
         self.told_at_ms = now_ms;
+        self.settling = 2;
+    }
+
+    /// From now on these figures are up, or none. They take no input.
+    pub fn show_figures(&mut self, figures: Option<Figures>) {
+        self.figures = figures;
         self.settling = 2;
     }
 
@@ -157,6 +168,9 @@ impl Osd {
             }
             if let Some(badge) = &self.badge {
                 layout::badge(ui.ctx(), badge);
+            }
+            if let Some(figures) = &self.figures {
+                diagnostics::show(ui.ctx(), figures);
             }
         });
         let repaint = output.viewport_output.values().map(|view| view.repaint_delay).min();

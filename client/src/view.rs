@@ -1,8 +1,10 @@
 //! What the user sees, as data: the connection logic decides it, the window
 //! draws it; and what the two tell each other.
 
+use crate::diagnostics::LinkMeasured;
 use afterglow_wire::command::Command;
 use afterglow_wire::control::{RefusalCode, Stage};
+use afterglow_wire::display::Spent;
 use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::quality::Quality;
@@ -214,6 +216,10 @@ pub enum ToWindow {
     },
     /// Compare the picture with this, and say what differs.
     Compare(Truth),
+    /// What a frame cost the session, while the diagnostics are on.
+    Spent(Spent),
+    /// The link to the session was looked at, as [`FromWindow::Diagnose`] asks.
+    LinkMeasured(LinkMeasured),
     /// Somebody is there who did nothing to the window: a card came or went.
     Used,
     /// Write the screenshot file now.
@@ -258,6 +264,12 @@ pub enum FromWindow {
     Dark {
         /// Which of the two.
         dark: bool,
+    },
+    /// The user looks at the diagnostics, or no longer. It is said again each
+    /// time that the link is to be looked at.
+    Diagnose {
+        /// Which of the two.
+        on: bool,
     },
     /// A hot key, or a button of the OSD.
     Ask(Ask),

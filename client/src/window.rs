@@ -5,7 +5,9 @@
 
 mod compare;
 mod cursor;
+mod diagnosing;
 mod display;
+mod hands;
 mod idle;
 mod keys;
 mod outbox;
@@ -18,14 +20,14 @@ mod shown;
 pub use display::Display;
 pub use outbox::CHANNEL_MESSAGES;
 
-use crate::osd;
+use crate::diagnostics::Diagnostics;
 use crate::render::gpu::GpuTrouble;
-use crate::view::{Ask, FromWindow, ToWindow};
+use crate::view::{FromWindow, ToWindow};
 use afterglow_wire::ids::{Keymap, Size};
-use afterglow_wire::input::InputEvent;
 use afterglow_wire::limits::SIZE_PX_MAX;
-use idle::{Held, Idle};
-use keys::{HotKey, KeyChange, KeyOutcome, Keys};
+use compare::Comparer;
+use idle::Idle;
+use keys::Keys;
 use outbox::Outbox;
 use pointer::{Buttons, Wheel};
 use power::Power;
@@ -35,10 +37,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use winit::application::ApplicationHandler;
-use winit::event::{DeviceEvent, DeviceId, ElementState, KeyEvent, MouseButton, WindowEvent};
+use winit::event::{DeviceEvent, DeviceId, WindowEvent};
 use winit::event_loop::{ActiveEventLoop, ControlFlow, EventLoopProxy};
 use winit::keyboard::ModifiersState;
-use winit::platform::scancode::PhysicalKeyExtScancode;
 use winit::platform::x11::{ActiveEventLoopExtX11, WindowAttributesExtX11};
 use winit::window::{Fullscreen, Window, WindowId};
 
@@ -90,6 +91,8 @@ pub struct Options {
     pub present: PresentOptions,
     /// Where screenshots go.
     pub screenshot: Option<PathBuf>,
+    /// True to make one pixel wrong before the first comparison: a test's aid.
+    pub spoil_pixel: bool,
 }
 
 /// What wakes the loop.
@@ -122,6 +125,8 @@ struct App {
     pointer_px: Option<(f64, f64)>,
     /// The place that the session was told last.
     pointer_told: Option<(u16, u16)>,
+    diagnostics: Diagnostics,
+    comparer: Comparer,
     devices_lost: u32,
     /// When the window has something to do even if nothing happens.
     again_at_ms: Option<u64>,
@@ -199,6 +204,7 @@ impl ApplicationHandler<Wake> for App {
     fn about_to_wait(&mut self, event_loop: &ActiveEventLoop) {
         let now_ms = self.now_ms();
         self.darken_or_wake(event_loop, now_ms);
+        self.diagnose_on_time();
         if let Some(shown) = &mut self.shown {
             let turn = shown.turn(now_ms);
             self.again_at_ms = turn.again_at_ms;
@@ -211,7 +217,9 @@ impl ApplicationHandler<Wake> for App {
         }
         let backlog = (!sent).then_some(now_ms + BACKLOG_RETRY_MS);
         let dark_at_ms = self.idle.dark_at_ms().filter(|_| self.fills_display());
-        let next = self.again_at_ms.into_iter().chain(backlog).chain(dark_at_ms).min();
+        let figures_at_ms = self.diagnostics.due_us().map(|due_us| due_us.div_ceil(1000));
+        let others = [backlog, dark_at_ms, figures_at_ms].into_iter().flatten();
+        let next = self.again_at_ms.into_iter().chain(others).min();
         event_loop.set_control_flow(match next {
             Some(at_ms) => ControlFlow::WaitUntil(self.started + Duration::from_millis(at_ms)),
             None => ControlFlow::Wait,
@@ -220,8 +228,12 @@ impl ApplicationHandler<Wake> for App {
 }
 
 impl App {
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.now_us() / 1000
     }
 
     fn trouble(&self) -> Trouble {
@@ -269,6 +281,7 @@ impl App {
                 self.pointer_told = None;
             }
             ToWindow::Frame { number, commands } => {
+                self.diagnostics.frame(&commands);
                 match shown.frame(number, &commands, event_loop, now_ms) {
                     Ok(turn) => self.after(turn),
                     Err(error) => {
@@ -282,10 +295,13 @@ impl App {
                     // It fails once the window is closed, and then nobody minds.
                     let _ = proxy.send_event(Wake::Compared { frame, others });
                 };
-                if let Some(picture) = shown.picture() {
-                    compare::start(picture, truth, tell);
+                if std::mem::take(&mut self.options.spoil_pixel) {
+                    shown.spoil_pixel(now_ms);
                 }
+                self.comparer.start(|| shown.picture(), truth, tell);
             }
+            ToWindow::Spent(spent) => self.diagnostics.spent(&spent),
+            ToWindow::LinkMeasured(link) => self.diagnostics.link(link),
             ToWindow::Used => {
                 self.idle.used(now_ms);
             }
@@ -314,6 +330,7 @@ impl App {
     }
 
     fn after(&mut self, turn: Turn) {
+        self.note_times(&turn);
         for number in turn.frames_shown {
             self.outbox.frame_shown(number);
         }
@@ -360,122 +377,6 @@ impl App {
         if width_px > 0 && height_px > 0 {
             self.outbox.resized(clamped(width_px, height_px));
         }
-    }
-
-    fn key(&mut self, event_loop: &ActiveEventLoop, event: &KeyEvent) {
-        let now_ms = self.now_ms();
-        let Some(shown) = &mut self.shown else { return };
-        let pressed = event.state == ElementState::Pressed;
-        let scancode = event.physical_key.to_scancode().unwrap_or(0);
-        if !self.idle.changed(Held::Key(scancode), pressed, now_ms) {
-            return;
-        }
-        let chord = ModifiersState::CONTROL | ModifiersState::ALT | ModifiersState::SHIFT;
-        let outcome = self.keys.change(KeyChange {
-            scancode,
-            pressed,
-            repeat: event.repeat,
-            letter: keys::letter(event),
-            chord: self.modifiers.contains(chord),
-            to_session: shown.input_to_session(),
-        });
-        match outcome {
-            KeyOutcome::Send(event) => self.outbox.send(FromWindow::Input(event)),
-            KeyOutcome::HotKey(hot_key) => self.hot_key(event_loop, hot_key),
-            KeyOutcome::Keep => {
-                let key = keys::osd_key(event, pressed, self.modifiers);
-                let text = keys::osd_text(event, pressed);
-                key.into_iter().chain(text).for_each(|event| self.osd_event(event));
-            }
-        }
-    }
-
-    fn hot_key(&mut self, event_loop: &ActiveEventLoop, hot_key: HotKey) {
-        match hot_key {
-            HotKey::Card => self.outbox.send(FromWindow::Ask(Ask::ToggleCard)),
-            HotKey::Fullscreen => {
-                if let Some(shown) = &self.shown {
-                    let full = shown.window.fullscreen().is_some();
-                    let next = (!full).then_some(Fullscreen::Borderless(None));
-                    shown.window.set_fullscreen(next);
-                }
-            }
-            HotKey::Quit => self.close(event_loop),
-            HotKey::Panel => self.outbox.send(FromWindow::Ask(Ask::TogglePanel)),
-            HotKey::Reserved => {}
-        }
-    }
-
-    fn osd_event(&mut self, event: egui::Event) {
-        if let Some(shown) = &mut self.shown
-            && shown.input_to_osd()
-        {
-            shown.osd_event(event);
-        }
-    }
-
-    fn pointer_moved(&mut self, x: f64, y: f64) {
-        self.idle.used(self.now_ms());
-        self.wheel.moved();
-        self.pointer_px = Some((x, y));
-        self.tell_pointer();
-        let moved = egui::Event::PointerMoved(self.pointer_points());
-        self.osd_event(moved);
-    }
-
-    /// Tells the session where the pointer is unless it knows, also when it
-    /// came there before there was a session, or while a panel had it.
-    fn tell_pointer(&mut self) {
-        let (Some(shown), Some((x, y))) = (&self.shown, self.pointer_px) else { return };
-        if !shown.input_to_session() {
-            return;
-        }
-        let at = shown.picture_pixel(x, y).filter(|at| self.pointer_told != Some(*at));
-        if let Some((x_px, y_px)) = at {
-            self.pointer_told = at;
-            self.outbox.pointer(InputEvent::Pointer { x_px, y_px });
-        }
-    }
-
-    /// The pointer's place for the on-screen display.
-    fn pointer_points(&self) -> egui::Pos2 {
-        let (x, y) = self.pointer_px.unwrap_or_default();
-        self.shown.as_ref().map_or(egui::Pos2::ZERO, |shown| shown.osd_place(x, y))
-    }
-
-    fn button(&mut self, state: ElementState, button: MouseButton) {
-        let now_ms = self.now_ms();
-        let Some(shown) = &mut self.shown else { return };
-        let pressed = state == ElementState::Pressed;
-        if !self.idle.changed(Held::Button(button), pressed, now_ms) {
-            return;
-        }
-        if let Some(event) = self.buttons.change(button, pressed, shown.input_to_session()) {
-            self.outbox.send(FromWindow::Input(event));
-        }
-        if button == MouseButton::Left {
-            self.osd_event(egui::Event::PointerButton {
-                pos: self.pointer_points(),
-                button: egui::PointerButton::Primary,
-                pressed,
-                modifiers: egui::Modifiers::NONE,
-            });
-        }
-    }
-
-    fn wheel_turned(&mut self, delta: winit::event::MouseScrollDelta) {
-        if self.idle.used(self.now_ms()) {
-            return;
-        }
-        let Some(shown) = &mut self.shown else { return };
-        let turned = self.wheel.turned(delta, shown.window.scale_factor());
-        let Some(event @ InputEvent::Wheel { steps_x, steps_y }) = turned else { return };
-        if shown.input_to_session() {
-            return self.outbox.send(FromWindow::Input(event));
-        }
-        // The pointer may not have moved since the panel came up beneath it.
-        self.osd_event(egui::Event::PointerMoved(self.pointer_points()));
-        self.osd_event(osd::wheel(steps_x, steps_y));
     }
 
     /// Writes what the window shows to the screenshot file, on a thread of its

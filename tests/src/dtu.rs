@@ -10,7 +10,7 @@ use crate::screen::Screen;
 use crate::session::SessionDesktop;
 use crate::{programs, wait};
 use afterglow_wire::ids::GroupId;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use x11rb::protocol::xproto::Window;
+
+/// Its event log, among its files.
+const EVENTS: &str = "events.jsonl";
 
 /// How a DTU is opened.
 #[derive(Clone)]
@@ -36,6 +39,8 @@ pub struct DtuOptions {
     pub renderer: Option<&'static str>,
     /// `--scale`.
     pub scale: Option<&'static str>,
+    /// `--spoil-pixel`: its first picture at rest is wrong.
+    pub spoil_pixel: bool,
     /// Where its window goes.
     pub place_px: (i32, i32),
     /// The font of its session's terminals, for who looks for words.
@@ -57,6 +62,7 @@ impl DtuOptions {
             dark_after_s: None,
             renderer: None,
             scale: None,
+            spoil_pixel: false,
             place_px: (0, 0),
             font: XTERM_FONT,
             pcscd: None,
@@ -85,6 +91,12 @@ impl DtuOptions {
     /// With a picture that is scaled in this way: `fit`, `1:1` or `integer`.
     pub fn scale(mut self, scale: &'static str) -> Self {
         self.scale = Some(scale);
+        self
+    }
+
+    /// With a wrong pixel in its first picture at rest.
+    pub fn spoil_pixel(mut self) -> Self {
+        self.spoil_pixel = true;
         self
     }
 
@@ -131,6 +143,9 @@ pub fn command(
     for (flag, choice) in choices {
         program.args(choice.into_iter().flat_map(|choice| [flag, choice]));
     }
+    if options.spoil_pixel {
+        program.arg("--spoil-pixel");
+    }
     if let Some(seconds) = options.dark_after_s {
         program.args(["--fullscreen", "--dark-after", &seconds.to_string()]);
     }
@@ -139,7 +154,21 @@ pub fn command(
 
 /// The event log of the DTU of this name.
 pub fn events(directory: &Path, name: &str) -> EventLog {
-    EventLog::new(&files(directory, name).join("events.jsonl"))
+    EventLog::new(&files(directory, name).join(EVENTS))
+}
+
+/// Fails if a DTU of this directory ever found its picture at rest to be
+/// another than the session's.
+pub fn expect_true_pictures(directory: &Path) -> Result<()> {
+    let entries = std::fs::read_dir(directory)?.flatten();
+    let logs = entries.map(|entry| entry.path().join(EVENTS)).filter(|path| path.is_file());
+    for log in logs.map(|path| EventLog::new(&path)) {
+        for event in log.all()? {
+            let differing = event.number("blocks_differing").unwrap_or(0);
+            ensure!(differing == 0, "{}: {}", log.path().display(), event.fields);
+        }
+    }
+    Ok(())
 }
 
 fn files(directory: &Path, name: &str) -> PathBuf {

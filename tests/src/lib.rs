@@ -24,6 +24,7 @@
 //! | [`events`] | a DTU's event log |
 //! | [`dtu`] | a DTU and its window |
 //! | [`scripted`] | a DTU without a window, for what a real one never does |
+//! | [`rogue`] | a server and a session that say whatever a test wants |
 //! | [`demo`] | the demo: the story, and a person's hands |
 //! | [`mod@bench`] | kill to pixels: what `make bench-failover` measures |
 //! | [`survival`] | typing while everything dies: what `make bench-survival` measures |
@@ -44,6 +45,7 @@ pub mod postgres;
 pub mod process;
 pub mod programs;
 pub mod reader;
+pub mod rogue;
 pub mod scratch;
 pub mod screen;
 pub mod scripted;

@@ -163,8 +163,10 @@ impl Site {
         &self.scratch
     }
 
-    /// The test has passed: its files go. The last words of a test.
+    /// The test has passed: its files go. The last words of a test. No DTU may
+    /// have found its picture at rest wrong meanwhile.
     pub fn passed(&self) -> Result<()> {
+        crate::dtu::expect_true_pictures(self.scratch.path())?;
         self.scratch.passed()
     }
 

@@ -49,6 +49,7 @@ fn a_resize_arrives_and_the_window_is_exact_again() -> Result<()> {
         let window: Picture = dtu.wait_equals(&session)?;
         ensure!((window.width_px, window.height_px) == (width_px.into(), height_px.into()));
     }
+    ensure!(dtu.wait_compared(mark)? == 0, "the DTU finds its picture wrong at rest");
     // The session was not connected anew for it.
     dtu.expect_none(mark, &["attached", "detached", "server_lost"])?;
     site.passed()
@@ -61,10 +62,12 @@ fn what_changes_while_nobody_looks_is_right_when_somebody_does() -> Result<()> {
     let dtu = site.dtu(&screen, DtuOptions::new("desk1", "soft:ada"))?;
     dtu.wait_first_frame(0)?;
     dtu.wait_shows("$ ")?;
+    let mark = dtu.events.mark()?;
     // Scrolls thousands of lines as fast as the terminal can: COPY and SET.
     dtu.type_line("seq 5000; echo the end")?;
     dtu.wait_shows("5000")?;
     let session = site.hosts[0].only_session()?;
     dtu.wait_equals(&session)?;
+    ensure!(dtu.wait_compared(mark)? == 0, "the DTU finds its picture wrong at rest");
     site.passed()
 }

@@ -3,7 +3,7 @@
 use afterglow_tests::dtu::DtuOptions;
 use afterglow_tests::keys::Keyboard;
 use afterglow_tests::site::{Site, TERMINAL};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 /// Types the text at a DTU with this layout, and finds it in the window.
 fn typed_text_appears(test: &str, layout: &str, keyboard: Keyboard, text: &str) -> Result<()> {
@@ -12,8 +12,10 @@ fn typed_text_appears(test: &str, layout: &str, keyboard: Keyboard, text: &str) 
     let dtu = site.dtu(&screen, DtuOptions::new("desk1", "soft:ada").keymap(layout))?;
     dtu.wait_first_frame(0)?;
     dtu.wait_shows("$ ")?;
+    let mark = dtu.events.mark()?;
     dtu.type_text(keyboard, text)?;
     dtu.wait_shows(text)?;
+    ensure!(dtu.wait_compared(mark)? == 0, "the DTU finds its picture wrong at rest");
     site.passed()
 }
 

@@ -43,6 +43,8 @@ wire_messages! {
         8 => Differs(Differs),
         /// The user wants the picture of this quality.
         9 => Quality(Quality),
+        /// Tell what each frame costs, or no longer.
+        10 => Diagnose(Diagnose),
     }
 }
 
@@ -67,6 +69,10 @@ wire_messages! {
         /// The picture is of this quality from now on: said after
         /// [`Attached`], and whenever the user switched it.
         8 => Quality(Quality),
+        /// What a frame cost, if the DTU asks for that.
+        9 => Spent(Spent),
+        /// The DTU's window is larger than the session's screen can be.
+        10 => SizeLimited(SizeLimited),
     }
 }
 
@@ -123,6 +129,16 @@ wire_struct! {
     pub struct Layout {
         /// The new layout.
         pub keymap: Keymap,
+    }
+}
+
+wire_struct! {
+    /// Tell with [`Spent`] what each frame of this attachment costs, or no
+    /// longer. A session of an older version skips it, and tells nothing.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Diagnose {
+        /// Which of the two.
+        pub on: bool,
     }
 }
 
@@ -253,5 +269,32 @@ wire_struct! {
         /// Counts up by one in each attachment, from 1; one that could not be
         /// sent is left out.
         pub seq: u64,
+    }
+}
+
+wire_struct! {
+    /// What a frame cost the session. Said right after the frame, and only to
+    /// a DTU that asks for it ([`Diagnose`]).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct Spent {
+        /// The frame's number.
+        pub frame: u64,
+        /// How long the session took to get the pixels from its X server, in
+        /// microseconds.
+        pub capture_us: u32,
+        /// How long it took to turn them into display commands, in
+        /// microseconds.
+        pub encode_us: u32,
+    }
+}
+
+wire_struct! {
+    /// The DTU's window is larger than the session's screen can be, which has
+    /// now its largest size or the largest that is no wider or higher than the
+    /// window. Said once in each attachment.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct SizeLimited {
+        /// The largest size (`size_max` of its server's configuration).
+        pub max: Size,
     }
 }

@@ -44,6 +44,10 @@ pub(super) struct DisplayLink {
     /// Frames that the window has and did not show yet: its number, ours.
     unshown: VecDeque<(u64, u64)>,
     first_shown: bool,
+    /// The user knows that the session cannot be as large as the window.
+    pub(super) limit_told: bool,
+    /// The last frame of which the session told what it cost.
+    pub(super) spent_through: u64,
     /// The frame after which the window compares its picture.
     pub(super) comparing: Option<u64>,
     /// How exact the picture is, once the session said so; a worker of an
@@ -79,6 +83,11 @@ impl DisplayLink {
     /// True if this frame is the last one that came, and the window shows it.
     pub(super) fn shows_all_through(&self, frame: u64) -> bool {
         self.next_frame == frame + 1 && self.unshown.is_empty() && self.parts.count == 0
+    }
+
+    /// True if this frame came, whole.
+    pub(super) fn came(&self, frame: u64) -> bool {
+        frame < self.next_frame
     }
 
     /// The host that the session is on.
@@ -178,6 +187,8 @@ impl Connection {
             next_frame: 1,
             unshown: VecDeque::new(),
             first_shown: false,
+            limit_told: false,
+            spent_through: 0,
             comparing: None,
             quality: None,
             suspicion: Suspicion::new(ALIVE_EVERY_MS, self.now_ms),
@@ -230,6 +241,21 @@ impl Connection {
         }
     }
 
+    pub(super) fn display_garbage(&mut self, link: LinkId, why: &str) {
+        if self.display.as_ref().is_some_and(|display| display.link == link) {
+            self.display_refused("protocol", why);
+        }
+    }
+
+    /// Nothing can be made of what the session sent: the link is closed, the
+    /// user is told, and the picture begins anew.
+    pub(super) fn display_refused(&mut self, reason: &'static str, why: &str) {
+        if self.display.is_some() {
+            self.give_notice(format!("The picture is asked for again: {why}."));
+            self.display_lost(reason, why);
+        }
+    }
+
     /// Closes the display link, if there is one.
     pub(super) fn drop_display(&mut self, reason: &'static str, text: &str) {
         let Some(display) = self.display.take() else { return };
@@ -276,9 +302,11 @@ impl Connection {
             (FromSession::InputDone(done), State::Live { .. }) => self.input.done(done),
             (FromSession::Alive(_), State::Live { .. }) => self.display_alive(),
             (FromSession::Truth(truth), State::Live { .. }) => self.truth(truth),
+            (FromSession::Spent(spent), State::Live { .. }) => self.spent(spent),
+            (FromSession::SizeLimited(limited), State::Live { .. }) => self.size_limited(limited),
             (FromSession::Quality(quality), State::Live { .. }) => self.quality_is(quality),
             (_, State::Attaching { .. } | State::Live { .. }) => {
-                self.display_lost("protocol", "the session sent a message out of turn");
+                self.display_refused("protocol", "the session sent a message out of turn");
             }
         }
     }
@@ -288,7 +316,7 @@ impl Connection {
         let Some(display) = &mut self.display else { return };
         let attach = &display.attach;
         if (attached.session, attached.epoch) != (attach.session, attach.epoch) {
-            return self.display_lost("protocol", "another session answered");
+            return self.display_refused("protocol", "another session answered");
         }
         display.state = State::Live { since_ms: now_ms, size: attached.size };
         let link = display.link;
@@ -318,6 +346,7 @@ impl Connection {
             self.act(Action::SendDisplay { link, message: input.into() });
         }
         self.send_size();
+        self.diagnose_anew();
     }
 
     fn quality_is(&mut self, quality: Quality) {
@@ -338,7 +367,7 @@ impl Connection {
         let commands = match display.add(part) {
             Ok(Some(commands)) => commands,
             Ok(None) => return,
-            Err(why) => return self.display_lost("protocol", why),
+            Err(why) => return self.display_refused("protocol", why),
         };
         self.window_frames += 1;
         let window_number = self.window_frames;

@@ -112,6 +112,13 @@ pub enum Event {
         /// Why.
         why: String,
     },
+    /// What a session says is no message, and its link is closed for that.
+    DisplayGarbage {
+        /// Which link.
+        link: LinkId,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A session says something.
     Display {
         /// On which link.
@@ -191,6 +198,11 @@ pub enum Action {
         link: LinkId,
         /// What.
         message: ToSession,
+    },
+    /// Look at a display link, and tell the window.
+    MeasureLink {
+        /// Which.
+        link: LinkId,
     },
     /// Tell the window.
     ToWindow(ToWindow),

@@ -15,7 +15,9 @@
 //! | `insert` | the token: insert, challenge, redirect, attach, remove |
 //! | `refusal` | an insert that leads nowhere, and the ways out of it |
 //! | `display` | the display link: attach, frames, loss |
+//! | `sizing` | whether the session follows the window's size |
 //! | `truth` | the picture that rests: compare, ask again for what differs |
+//! | `diagnosing` | what is asked for while the user looks at the diagnostics |
 //! | `gap` | whether the picture still has its session: silence, suspicion |
 //! | `input` | what of the user's input is sent, kept and sent again |
 //! | `panel` | the session panel, notices and questions |
@@ -29,6 +31,7 @@
 mod attempts;
 mod candidates;
 mod control;
+mod diagnosing;
 mod display;
 mod events;
 mod gap;
@@ -38,6 +41,7 @@ mod jitter;
 mod panel;
 mod refusal;
 mod search;
+mod sizing;
 mod suspicion;
 mod truth;
 mod view;
@@ -48,7 +52,6 @@ mod tests;
 use crate::event_log::Event as Logged;
 use crate::view::{Ask, FromWindow, ToWindow, View};
 use afterglow_wire::control::Server;
-use afterglow_wire::display::Resize;
 use afterglow_wire::ids::{Epoch, GroupId, Keymap, ServerName, SessionId, Size};
 use control::Control;
 use display::{DisplayLink, Shown};
@@ -132,6 +135,8 @@ pub struct Connection {
     /// The highest epoch seen of each session, the last seen last.
     epochs: Vec<(SessionId, Epoch)>,
     last_view: Option<View>,
+    /// The user looks at the diagnostics.
+    diagnosing: bool,
     ended: bool,
 }
 
@@ -172,6 +177,7 @@ impl Connection {
             window_frames: 0,
             epochs: Vec::new(),
             last_view: None,
+            diagnosing: false,
             ended: false,
             config,
         }
@@ -200,6 +206,7 @@ impl Connection {
             Event::DisplayOpened { link } => self.display_opened(link),
             Event::DisplayHeard { link } => self.display_heard(link),
             Event::DisplayClosed { link, why } => self.display_closed(link, &why),
+            Event::DisplayGarbage { link, why } => self.display_garbage(link, &why),
             Event::Display { link, message } => self.display_message(link, message),
             Event::Token(event) => self.token_event(event),
             Event::Window(event) => self.window_event(event),
@@ -282,9 +289,8 @@ impl Connection {
             FromWindow::Input(event) => self.user_input(event),
             FromWindow::FrameShown { number } => self.frame_shown(number),
             FromWindow::Compared { frame, others } => self.compared(frame, others),
-            FromWindow::BadFrame { text } => {
-                self.display_lost("bad_frame", &text);
-            }
+            FromWindow::BadFrame { text } => self.display_refused("bad_frame", &text),
+            FromWindow::Diagnose { on } => self.diagnose(on),
             FromWindow::Dark { dark } => self.log(Logged::Dark { dark }),
             FromWindow::Ask(ask) => self.asked(ask),
             FromWindow::Closed => self.quit("window"),
@@ -315,18 +321,6 @@ impl Connection {
         self.act(Action::ToWindow(ToWindow::Quit));
         self.act(Action::Quit);
         self.ended = true;
-    }
-
-    /// Tells the session the window's size if it does not know it.
-    fn send_size(&mut self) {
-        let Some(size) = self.screen.as_ref().map(|screen| screen.size) else { return };
-        if let Some(display) = &mut self.display
-            && display.is_live()
-            && display.told_size != size
-        {
-            display.told_size = size;
-            self.send_live(Resize { screen: size });
-        }
     }
 
     fn act(&mut self, action: Action) {

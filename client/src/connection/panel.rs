@@ -116,7 +116,7 @@ impl Connection {
         }
     }
 
-    fn give_notice(&mut self, text: String) {
+    pub(super) fn give_notice(&mut self, text: String) {
         self.log(Logged::Notice { text: text.clone() });
         self.panel.notice = Some((text, self.now_ms + NOTICE_SHOWN_MS));
     }

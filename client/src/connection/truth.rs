@@ -13,8 +13,8 @@ impl Connection {
     pub(super) fn truth(&mut self, truth: Truth) {
         let Some(display) = &mut self.display else { return };
         if !display.shows_all_through(truth.frame) {
-            return self
-                .display_lost("protocol", "the session tells of a frame that is not the last");
+            let why = "the session tells of a frame that is not the last";
+            return self.display_refused("protocol", why);
         }
         display.comparing = Some(truth.frame);
         self.act(Action::ToWindow(ToWindow::Compare(truth)));

@@ -4,6 +4,7 @@
 //! connection logic: who does not read is dropped, who sends too much waits.
 
 use crate::connection::{Event, LinkId};
+use crate::diagnostics::LinkMeasured;
 use afterglow_link::quic::LinkError;
 use afterglow_link::stream::{MessageReader, StreamError};
 use afterglow_link::tls::server_of;
@@ -11,6 +12,7 @@ use afterglow_wire::codec::Message;
 use afterglow_wire::control::{ToDtu, ToServer};
 use afterglow_wire::display::{FromSession, ToSession};
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -33,6 +35,10 @@ pub(super) trait Kind: 'static {
     fn failed(link: LinkId, error: &LinkError) -> Event;
     /// It is closed.
     fn closed(link: LinkId, why: String) -> Event;
+    /// What the peer says is no message: our side closes it.
+    fn garbage(link: LinkId, why: String) -> Event {
+        Self::closed(link, why)
+    }
     /// The peer says something.
     fn message(link: LinkId, message: Self::Down) -> Event;
     /// The peer is saying something long.
@@ -93,6 +99,10 @@ impl Kind for DisplayLink {
         Event::DisplayClosed { link, why }
     }
 
+    fn garbage(link: LinkId, why: String) -> Event {
+        Event::DisplayGarbage { link, why }
+    }
+
     fn message(link: LinkId, message: FromSession) -> Event {
         Event::Display { link, message }
     }
@@ -106,6 +116,8 @@ impl Kind for DisplayLink {
 pub(super) struct LinkHandle<U> {
     outgoing: mpsc::Sender<U>,
     reason: Option<oneshot::Sender<&'static str>>,
+    /// The connection, once it is open.
+    connection: Arc<OnceLock<quinn::Connection>>,
 }
 
 impl<U> LinkHandle<U> {
@@ -117,6 +129,13 @@ impl<U> LinkHandle<U> {
             Err(mpsc::error::TrySendError::Closed(_)) => true,
             Err(mpsc::error::TrySendError::Full(_)) => false,
         }
+    }
+
+    /// What the connection is like now, if it is open.
+    pub(super) fn measure(&self) -> Option<LinkMeasured> {
+        let stats = self.connection.get()?.stats();
+        let round_trip_us = stats.path.rtt.as_micros() as u64;
+        Some(LinkMeasured { round_trip_us, received_bytes: stats.udp_rx.bytes })
     }
 
     /// Sends what waits, then closes.
@@ -136,12 +155,18 @@ pub(super) fn open<K: Kind>(
 ) -> LinkHandle<K::Up> {
     let (outgoing, to_send) = mpsc::channel(OUTGOING_MAX);
     let (reason, closing) = oneshot::channel();
+    let connection = Arc::new(OnceLock::new());
+    let opened = connection.clone();
+    let connecting = async move {
+        let connection = connecting.await?;
+        Ok(opened.get_or_init(|| connection).clone())
+    };
     tasks.spawn(async move {
         if let Some(last) = run::<K>(link, connecting, to_send, closing, &events).await {
             let _ = events.send(last).await;
         }
     });
-    LinkHandle { outgoing, reason: Some(reason) }
+    LinkHandle { outgoing, reason: Some(reason), connection }
 }
 
 /// A link's life; gives its last news, unless our own side closed it.
@@ -167,9 +192,9 @@ async fn run<K: Kind>(
     let mut writing = std::pin::pin!(write_all(send, to_send));
     let reason = tokio::select! {
         why = read_all::<K>(link, &connection, receive, events) => {
-            let why = why?;
+            let (why, ended) = why?;
             connection.close(1u32.into(), why.as_bytes());
-            return Some(K::closed(link, why));
+            return Some(ended(link, why));
         }
         written = &mut writing => match written {
             // Our side has dropped the link's near end.
@@ -187,6 +212,9 @@ async fn run<K: Kind>(
     None
 }
 
+/// What is to be told of a link that ended, and why it did.
+type Ended = (String, fn(LinkId, String) -> Event);
+
 /// Reads until the link ends, and tells why; `None` if nobody listens.
 ///
 /// A frame may take longer over a slow network than silence may last, so parts
@@ -196,7 +224,7 @@ async fn read_all<K: Kind>(
     connection: &quinn::Connection,
     receive: quinn::RecvStream,
     events: &mpsc::Sender<Event>,
-) -> Option<String> {
+) -> Option<Ended> {
     let mut reader = MessageReader::<_, K::Down>::new(receive);
     let mut look = tokio::time::interval(PROGRESS);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -218,11 +246,13 @@ async fn read_all<K: Kind>(
                 events.send(K::message(link, message)).await.ok()?;
                 parts = parts_read(connection);
             }
-            Ok(None) => return Some("the other end closed the link".into()),
+            Ok(None) => return Some(("the other end closed the link".into(), K::closed)),
             Err(StreamError::Decode(error)) => {
-                return Some(format!("the other end broke the protocol: {error}"));
+                return Some((format!("the other end broke the protocol: {error}"), K::garbage));
             }
-            Err(StreamError::Io(error)) => return Some(broken(connection, &error.to_string())),
+            Err(StreamError::Io(error)) => {
+                return Some((broken(connection, &error.to_string()), K::closed));
+            }
         }
     }
 }

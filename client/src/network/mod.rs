@@ -317,6 +317,11 @@ impl Shell<'_> {
                     }
                 }
                 Action::SendDisplay { link, message } => self.send_display(link, message),
+                Action::MeasureLink { link } => {
+                    if let Some(measured) = self.display.get(&link).and_then(LinkHandle::measure) {
+                        (self.window)(ToWindow::LinkMeasured(measured));
+                    }
+                }
                 Action::ToWindow(message) => (self.window)(message),
                 Action::Log(event) => self.event_log.log(&event),
                 Action::RememberGroup(group) => {

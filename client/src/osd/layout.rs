@@ -191,27 +191,34 @@ fn button(ui: &mut Ui, wish: &Button, focused: bool) -> bool {
 
 /// No badge is wider than this, in points: it is to cover little.
 const BADGE_WIDTH_MAX: f32 = 420.0;
-/// How far a badge is from the edges of the screen, in points.
-const BADGE_APART: f32 = 12.0;
+/// How far a badge, and what else is in a corner, is from the edges of the screen, in points.
+pub const BADGE_APART: f32 = 12.0;
+
+/// What a note leaves around its words, in points.
+const NOTE_MARGIN: Margin = Margin::symmetric(12, 8);
+
+/// What is around the words of a badge.
+pub fn note() -> egui::Frame {
+    egui::Frame::new()
+        .fill(CARD)
+        .stroke(Stroke::new(1.0, EDGE))
+        .corner_radius(CornerRadius::same(12))
+        .inner_margin(NOTE_MARGIN)
+}
 
 /// A small word in the upper right corner, over whatever else is up. What is
 /// too long for a line takes several.
 pub fn badge(context: &egui::Context, text: &str) {
     let room = context.content_rect().width() - 2.0 * BADGE_APART;
-    let margin = Margin::symmetric(12, 8);
     egui::Area::new(egui::Id::unique("badge"))
         .order(egui::Order::Foreground)
         .fade_in(false)
         .anchor(Align2::RIGHT_TOP, egui::vec2(-BADGE_APART, BADGE_APART))
         .interactable(false)
         .show(context, |ui| {
-            let frame = egui::Frame::new()
-                .fill(CARD)
-                .stroke(Stroke::new(1.0, EDGE))
-                .corner_radius(CornerRadius::same(12))
-                .inner_margin(margin);
-            frame.show(ui, |ui| {
-                ui.set_max_width(room.min(BADGE_WIDTH_MAX) - margin.sum().x);
+            note().show(ui, |ui| {
+                // A window may be narrower than what surrounds the words.
+                ui.set_max_width((room.min(BADGE_WIDTH_MAX) - NOTE_MARGIN.sum().x).max(0.0));
                 ui.horizontal_top(|ui| {
                     let size = egui::vec2(8.0, 15.0);
                     let (rect, _) = ui.allocate_exact_size(size, egui::Sense::hover());

@@ -5,6 +5,7 @@ use crate::render::readback::{Pixels, Readback, ReadbackError};
 use afterglow_wire::command::Rect;
 use afterglow_wire::framebuffer::PIXEL_BYTES;
 use afterglow_wire::truth::{BlockDigest, Truth, blocks, digest_of_rows};
+use std::thread::JoinHandle;
 
 /// Where the picture is.
 #[derive(Debug)]
@@ -27,12 +28,32 @@ impl Picture {
     }
 }
 
-/// Compares, and tells which blocks are others than they should be.
-pub fn start(picture: Picture, truth: Truth, tell: impl FnOnce(Vec<u16>) + Send + 'static) {
-    std::thread::spawn(move || match picture.pixels() {
-        Ok(pixels) => tell(others(&pixels, &truth)),
-        Err(error) => tracing::warn!(%error, "the picture cannot be compared"),
-    });
+/// Compares one picture at a time.
+#[derive(Debug, Default)]
+pub struct Comparer {
+    /// The last one's thread.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Comparer {
+    /// Compares, and tells which blocks are others than they should be. While
+    /// it still compares another picture it does not: a session that tells what
+    /// its picture is in a flood costs no more than one that does now and then.
+    pub fn start(
+        &mut self,
+        picture: impl FnOnce() -> Option<Picture>,
+        truth: Truth,
+        tell: impl FnOnce(Vec<u16>) + Send + 'static,
+    ) {
+        if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
+            return;
+        }
+        let Some(picture) = picture() else { return };
+        self.thread = Some(std::thread::spawn(move || match picture.pixels() {
+            Ok(pixels) => tell(others(&pixels, &truth)),
+            Err(error) => tracing::warn!(%error, "the picture cannot be compared"),
+        }));
+    }
 }
 
 /// The blocks that differ, by their places.
@@ -58,6 +79,34 @@ mod tests {
     use super::*;
     use afterglow_wire::framebuffer::Framebuffer;
     use afterglow_wire::ids::Size;
+
+    fn picture() -> Option<Picture> {
+        let pixels = Pixels { width_px: 16, height_px: 16, bytes: vec![0; 16 * 16 * 4] };
+        Some(Picture::Memory(pixels))
+    }
+
+    #[test]
+    fn while_one_picture_is_compared_no_other_is() {
+        let truth = |frame| Truth {
+            frame,
+            size: Size::new(16, 16).unwrap(),
+            blocks: [[0; 8]].into_iter().collect(),
+        };
+        let (told, tells) = std::sync::mpsc::channel();
+        let (go, goes) = std::sync::mpsc::channel();
+        let mut comparer = Comparer::default();
+        let first = told.clone();
+        comparer.start(picture, truth(1), move |others| {
+            goes.recv().unwrap();
+            first.send((1, others)).unwrap();
+        });
+        comparer.start(|| panic!("it is not even looked at"), truth(2), |_| {});
+        go.send(()).unwrap();
+        comparer.thread.take().unwrap().join().unwrap();
+        comparer.start(picture, truth(3), move |others| told.send((3, others)).unwrap());
+        comparer.thread.take().unwrap().join().unwrap();
+        assert_eq!(tells.into_iter().collect::<Vec<_>>(), [(1, vec![0]), (3, vec![0])]);
+    }
 
     #[test]
     fn the_block_with_the_wrong_pixel_is_found_whatever_the_fourth_byte_is() {

@@ -1,11 +1,13 @@
 //! The connection to the window system, and the loop that runs a window on it.
 
+use super::compare::Comparer;
 use super::idle::Idle;
 use super::keys::Keys;
 use super::outbox::Outbox;
 use super::pointer::{Buttons, Wheel};
 use super::power::Power;
 use super::{App, Options, Wake, WindowError};
+use crate::diagnostics::Diagnostics;
 use crate::view::{FromWindow, ToWindow};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -58,6 +60,8 @@ impl Display {
             modifiers: ModifiersState::empty(),
             pointer_px: None,
             pointer_told: None,
+            diagnostics: Diagnostics::default(),
+            comparer: Comparer::default(),
             devices_lost: 0,
             again_at_ms: None,
             failed: None,

@@ -18,8 +18,8 @@ pub enum HotKey {
     Quit,
     /// P: the session panel, and away with it.
     Panel,
-    /// D belongs to the DTU, but does nothing in this version.
-    Reserved,
+    /// D: the diagnostics overlay, and away with it.
+    Diagnostics,
 }
 
 impl HotKey {
@@ -30,7 +30,7 @@ impl HotKey {
             'f' => Some(HotKey::Fullscreen),
             'q' => Some(HotKey::Quit),
             'p' => Some(HotKey::Panel),
-            'd' => Some(HotKey::Reserved),
+            'd' => Some(HotKey::Diagnostics),
             _ => None,
         }
     }

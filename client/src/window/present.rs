@@ -12,6 +12,7 @@ mod way;
 mod x11;
 
 use super::compare;
+use crate::diagnostics::{Facts, Shape};
 use crate::event_log::{Event, EventLog};
 use crate::render::framebuffer::FrameError;
 use crate::render::gpu::{self as device, Gpu, GpuError, GpuTrouble};
@@ -151,18 +152,24 @@ impl Presenter {
     }
 
     fn introduced(mut self, options: &PresentOptions) -> Self {
+        self.scene_mut().scale = options.scale;
+        let Facts { renderer, adapter, .. } = self.facts();
+        let software = device::is_software(&self.scene().gpu().adapter);
+        options.event_log.log(&Event::Renderer { renderer, adapter, software });
+        self
+    }
+
+    /// Who draws, and what of a picture there is.
+    pub fn facts(&self) -> Facts {
         let renderer = match &self {
             Presenter::Gpu(_) => "wgpu",
             Presenter::Cpu(_) => "cpu",
         };
-        self.scene_mut().scale = options.scale;
-        let adapter = &self.scene().gpu().adapter;
-        options.event_log.log(&Event::Renderer {
-            renderer,
-            adapter: adapter.get_info().name,
-            software: device::is_software(adapter),
+        let picture = self.placement().map(|(place, (width_px, height_px))| {
+            let scale_percent = place.width_px * 100 / width_px.max(1);
+            Shape { width_px, height_px, scale_percent }
         });
-        self
+        Facts { renderer, adapter: self.scene().gpu().adapter.get_info().name, picture }
     }
 
     fn scene(&self) -> &Scene {

@@ -3,12 +3,14 @@
 
 use super::present::{Contents, PresentError, PresentOptions, Presenter, Trouble};
 use super::{compare, cursor};
+use crate::diagnostics::{Facts, Figures};
 use crate::osd::Osd;
 use crate::render::framebuffer::FrameError;
 use crate::render::readback::Readback;
 use crate::view::{Ask, Picture, ToWindow, View};
-use afterglow_wire::command::Command;
+use afterglow_wire::command::{Command, Rect};
 use std::sync::Arc;
+use std::time::Instant;
 use winit::event_loop::{ActiveEventLoop, OwnedDisplayHandle};
 use winit::window::{Cursor, CustomCursor, Window};
 
@@ -57,6 +59,10 @@ pub struct Turn {
     pub asks: Vec<Ask>,
     /// When there is something to do even if nothing happens.
     pub again_at_ms: Option<u64>,
+    /// How long a frame took to be applied, if one was.
+    pub apply_us: Option<u32>,
+    /// How long the window took to be drawn, if it was.
+    pub present_us: Option<u32>,
 }
 
 impl Shown {
@@ -170,6 +176,17 @@ impl Shown {
         changed
     }
 
+    /// From now on these figures are up, or none.
+    pub fn show_figures(&mut self, figures: Option<Figures>) {
+        self.osd.show_figures(figures);
+        self.osd_stale = true;
+    }
+
+    /// What the diagnostics tell of who draws, and of the picture.
+    pub fn facts(&self) -> Facts {
+        self.presenter.facts()
+    }
+
     /// A display link is up: the next frame begins a new picture.
     pub fn attached(&mut self) {
         self.new_picture = true;
@@ -186,7 +203,9 @@ impl Shown {
         if std::mem::take(&mut self.new_picture) {
             self.presenter.clear();
         }
+        let began = Instant::now();
         let applied = self.presenter.apply(commands, &contents(&self.view, &self.osd, self.dark));
+        let mut turn = Turn { apply_us: Some(us_since(began)), ..Turn::default() };
         self.stale = true;
         if applied.is_ok() {
             self.unshown.push(number);
@@ -202,7 +221,6 @@ impl Shown {
             };
             self.apply_pointer();
         }
-        let mut turn = Turn::default();
         self.draw(now_ms, &mut turn);
         applied.map(|()| turn)
     }
@@ -224,6 +242,18 @@ impl Shown {
     /// The session's picture as it is now, if there is one.
     pub fn picture(&mut self) -> Option<compare::Picture> {
         self.presenter.picture()
+    }
+
+    /// Makes the pixel in the upper left corner another, and shows that.
+    pub fn spoil_pixel(&mut self, now_ms: u64) {
+        let color = [0x5a, 0xa5, 0x5a, 0];
+        let spoil = [Command::Fill { rect: Rect::new(0, 0, 1, 1), color }];
+        let contents = contents(&self.view, &self.osd, self.dark);
+        let spoilt = self.presenter.apply(&spoil, &contents);
+        if let Err(error) = spoilt {
+            tracing::warn!(%error, "there is no pixel to be spoilt");
+        }
+        self.draw(now_ms, &mut Turn::default());
     }
 
     /// What the window shows, on its way into memory.
@@ -249,7 +279,9 @@ impl Shown {
     }
 
     fn draw(&mut self, now_ms: u64, turn: &mut Turn) {
+        let began = Instant::now();
         if self.presenter.present(&contents(&self.view, &self.osd, self.dark)) {
+            turn.present_us = Some(us_since(began));
             self.stale = false;
             self.retry_at_ms = 0;
             return turn.frames_shown.append(&mut self.unshown);
@@ -278,6 +310,10 @@ fn contents<'a>(view: &View, osd: &'a Osd, dark: bool) -> Contents<'a> {
     Contents { picture: view.picture, osd: osd.drawing(), dark }
 }
 
+fn us_since(began: Instant) -> u32 {
+    u32::try_from(began.elapsed().as_micros()).unwrap_or(u32::MAX)
+}
+
 /// What a message is about, for logs.
 pub fn describe(message: &ToWindow) -> &'static str {
     match message {
@@ -285,6 +321,8 @@ pub fn describe(message: &ToWindow) -> &'static str {
         ToWindow::Attached { .. } => "attached",
         ToWindow::Frame { .. } => "frame",
         ToWindow::Compare(_) => "compare",
+        ToWindow::Spent(_) => "spent",
+        ToWindow::LinkMeasured(_) => "link_measured",
         ToWindow::Used => "used",
         ToWindow::Screenshot => "screenshot",
         ToWindow::Quit => "quit",

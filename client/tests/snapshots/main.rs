@@ -5,6 +5,7 @@
 //! snapshots` records the goldens anew; look at each before it is committed.
 
 mod commands;
+mod figures;
 mod golden;
 mod osd;
 mod packed;

@@ -10,7 +10,7 @@ use afterglow_wire::control::{RefusalCode, Stage};
 use afterglow_wire::ids::{GroupId, ServerName};
 
 const WIDTH: u16 = 640;
-const HEIGHT: u16 = 400;
+pub const HEIGHT: u16 = 400;
 /// Enough for a turn of the wheel to come to its end.
 const RUNS_TO_REST: usize = 10;
 /// Text's edges are computed in floats, which compilers and processors may
@@ -50,14 +50,26 @@ pub fn golden_after(
     height_px: u16,
     events: &[egui::Event],
 ) {
+    let mut osd = Osd::with_clock(noon);
+    osd.show(panel.as_ref(), badge.as_ref(), 0);
+    golden_of(name, picture, osd, height_px, events);
+}
+
+/// Of an on-screen display with whatever is up.
+#[track_caller]
+pub fn golden_of(
+    name: &str,
+    picture: Picture,
+    mut osd: Osd,
+    height_px: u16,
+    events: &[egui::Event],
+) {
     let size_px = (WIDTH.into(), height_px.into());
     let gpu = crate::gpu();
     let mut scene = Scene::new(&gpu, afterglow_client::render::FORMAT);
     let (encoder, applied) = scene.framebuffer.apply(&desktop());
     assert_eq!(applied, Ok(()));
     gpu.queue.submit([encoder.finish()]);
-    let mut osd = Osd::with_clock(noon);
-    osd.show(panel.as_ref(), badge.as_ref(), 0);
     // The second run is what is up once the focus has found its button. What
     // the user set in motion has come to rest by the last.
     let rest = if events.is_empty() { 0 } else { RUNS_TO_REST };

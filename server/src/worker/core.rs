@@ -9,7 +9,7 @@ use crate::keeper::protocol::{Attachment, AttachmentState};
 use afterglow_link::tls::Peer;
 use afterglow_wire::display::{
     ALIVE_EVERY_MS, DetachReason, Detached, DisplayAlive, FromSession, Input, InputDone,
-    ProbeAnswer, ToSession,
+    ProbeAnswer, SizeLimited, ToSession,
 };
 use afterglow_wire::guard::Guards;
 use afterglow_wire::ids::{DtuId, Epoch, Keymap, SessionId, Size, Token};
@@ -103,6 +103,13 @@ pub enum Action {
         /// The blocks, by their places.
         blocks: Vec<u16>,
     },
+    /// Tell what each frame costs, or no longer.
+    Diagnose {
+        /// The attachment.
+        attachment: u64,
+        /// Which of the two.
+        on: bool,
+    },
     /// Change the screen's size.
     Resize(Size),
     /// Change how exact frames are, of this attachment and of later ones.
@@ -133,6 +140,8 @@ struct Current {
     input_from: u64,
     pacing: Pacing,
     told: Option<Told>,
+    /// It was told that its window is larger than the screen can be.
+    limit_told: bool,
     /// How often it was told that the session lives, and when it is next.
     alive_seq: u64,
     alive_at_ms: u64,
@@ -333,15 +342,19 @@ impl Core {
                 Err(wrong) => self.protocol_error(link, wrong.to_string()),
             },
             ToSession::Resize(resize) => {
-                let (width, height) = (resize.screen.width_px(), resize.screen.height_px());
-                let size = Size::clamped(width.into(), height.into(), self.about.size_max);
+                let size = self.fitting(resize.screen);
                 self.actions.push_back(Action::Resize(size));
+                self.tell_limit(resize.screen);
             }
             ToSession::Differs(differs) => {
                 if let Err(why) = self.differs(differs) {
                     self.protocol_error(link, why);
                 }
             }
+            ToSession::Diagnose(diagnose) => self.actions.push_back(Action::Diagnose {
+                attachment: current.attachment.number,
+                on: diagnose.on,
+            }),
             ToSession::Layout(layout) => self.actions.push_back(Action::Layout(layout.keymap)),
             ToSession::Quality(quality) => {
                 // Of the session, so that it follows its user to another DTU;
@@ -357,6 +370,23 @@ impl Core {
             message => {
                 self.protocol_error(link, format!("{} was not expected", name(&message)));
             }
+        }
+    }
+
+    /// The screen's size for a DTU's window.
+    fn fitting(&self, window: Size) -> Size {
+        let (width, height) = (window.width_px(), window.height_px());
+        Size::clamped(width.into(), height.into(), self.about.size_max)
+    }
+
+    /// Tells the DTU if its window is larger than the screen can be; once,
+    /// since the user may change its size many times a second.
+    fn tell_limit(&mut self, window: Size) {
+        let (fits, max) = (self.fitting(window) == window, self.about.size_max);
+        if let Some(current) = self.current.as_mut().filter(|_| !fits)
+            && !std::mem::replace(&mut current.limit_told, true)
+        {
+            self.actions.push_back(Action::Send(current.link, SizeLimited { max }.into()));
         }
     }
 
@@ -442,6 +472,7 @@ fn name(message: &ToSession) -> &'static str {
         ToSession::Remove(_) => "Remove",
         ToSession::Probe(_) => "Probe",
         ToSession::Differs(_) => "Differs",
+        ToSession::Diagnose(_) => "Diagnose",
         ToSession::Quality(_) => "Quality",
         ToSession::Unknown(_) => "a message of a newer version",
     }

@@ -7,7 +7,9 @@ use crate::desktop::{DesktopError, Display};
 use crate::display::parts::encode_frame;
 use crate::display::rest::Next;
 use crate::display::{Encoder, Pacing, Rate, Rest, Screen};
+use afterglow_wire::codec::Message as _;
 use afterglow_wire::command::Command;
+use afterglow_wire::display::{FromSession, Spent};
 use afterglow_wire::ids::Size;
 use afterglow_wire::limits::BLOCKS_MAX;
 use afterglow_wire::quality::Quality;
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What the painter is to do: always the latest of each, so that no peer can
@@ -29,6 +31,8 @@ struct Wanted {
     frame_shown: u64,
     /// The blocks of the picture that the DTU has to get again.
     repair: Vec<u16>,
+    /// Tell the DTU what each frame costs.
+    diagnose: bool,
     /// Change the screen's size.
     size: Option<Size>,
     /// How exact frames are, of whichever attachment.
@@ -103,6 +107,7 @@ impl Painter {
             wanted.attachment = Some(attachment);
             wanted.frame_shown = 0;
             wanted.repair.clear();
+            wanted.diagnose = false;
             wanted.size = Some(size);
         });
     }
@@ -141,6 +146,15 @@ impl Painter {
         });
     }
 
+    /// Tells the DTU what each frame costs, or no longer.
+    pub fn diagnose(&self, attachment: u64, on: bool) {
+        self.want(|wanted| {
+            if wanted.attachment == Some(attachment) {
+                wanted.diagnose = on;
+            }
+        });
+    }
+
     fn want(&self, change: impl FnOnce(&mut Wanted)) {
         change(&mut self.wanted.lock().unwrap_or_else(PoisonError::into_inner));
         // Its counter cannot be full: the painter reads it each time.
@@ -164,6 +178,8 @@ struct Shown {
     /// The next capture has to be of everything.
     everything: bool,
     cursor_sent: bool,
+    /// The DTU wants to know what each frame costs.
+    diagnose: bool,
 }
 
 /// The painter's side.
@@ -230,6 +246,7 @@ impl Easel {
                 rest: Rest::default(),
                 everything: true,
                 cursor_sent: false,
+                diagnose: false,
             });
         }
         if let Some(shown) = &mut self.shown {
@@ -238,6 +255,7 @@ impl Easel {
             if shown.pacing.shown(wanted.frame_shown).is_ok() {
                 shown.rate.shown(wanted.frame_shown, now_ms);
             }
+            shown.diagnose = wanted.diagnose;
             shown.encoder.set_quality(wanted.quality);
             let again = std::mem::take(&mut wanted.repair);
             for (index, block) in blocks(shown.encoder.size()).enumerate() {
@@ -267,11 +285,17 @@ impl Easel {
             return Ok(false);
         }
         let mut commands = Vec::new();
+        let (began, mut encode) = (Instant::now(), Duration::ZERO);
         if picture {
             let encoder = &mut shown.encoder;
             encoder.set_frame_bytes_max(shown.rate.frame_bytes_max());
-            let encode = |parts: &[_], screen: &dyn Screen| encoder.encode(parts, screen, now_ms);
-            let captured = self.capturer.capture(shown.everything, encode)?;
+            let timed = |parts: &[_], screen: &dyn Screen| {
+                let began = Instant::now();
+                let commands = encoder.encode(parts, screen, now_ms);
+                encode = began.elapsed();
+                commands
+            };
+            let captured = self.capturer.capture(shown.everything, timed)?;
             let Some(captured) = captured else {
                 // The size changed under the capture.
                 shown.everything = true;
@@ -288,9 +312,13 @@ impl Easel {
         if commands.is_empty() {
             return Ok(true);
         }
+        let capture = began.elapsed() - encode;
         let number = shown.pacing.send();
-        let parts = encode_frame(number, commands);
+        let mut parts = encode_frame(number, commands);
         shown.rate.sent(number, parts.iter().map(Bytes::len).sum(), now_ms);
+        if shown.diagnose {
+            parts.push(spent(number, capture, encode));
+        }
         let _ = self.made.send(Ok(Work::Frame(Frame { attachment: shown.attachment, parts })));
         Ok(true)
     }
@@ -318,4 +346,10 @@ impl Easel {
         }
         next
     }
+}
+
+/// The message about what a frame cost.
+fn spent(frame: u64, capture: Duration, encode: Duration) -> Bytes {
+    let [capture_us, encode_us] = [capture, encode].map(|time| time.as_micros() as u32);
+    FromSession::from(Spent { frame, capture_us, encode_us }).encode_framed()
 }

@@ -313,6 +313,7 @@ impl Worker {
             Action::Hide => self.painter.hide(),
             Action::FrameShown { attachment, number } => self.painter.shown(attachment, number),
             Action::Repair { attachment, blocks } => self.painter.repair(attachment, &blocks),
+            Action::Diagnose { attachment, on } => self.painter.diagnose(attachment, on),
             Action::Resize(size) => self.painter.resize(size),
             Action::SetQuality(quality) => self.painter.set_quality(quality),
             Action::Layout(keymap) => {

@@ -6,7 +6,7 @@ use afterglow_link::stream::{MessageReader, MessageWriter};
 use afterglow_wire::coding::Unpacker;
 use afterglow_wire::command::{Command as DisplayCommand, CursorShape};
 use afterglow_wire::display::{
-    Attached, Detached, FrameShown, FromSession, Input, InputDone, ToSession,
+    Attached, Detached, FrameShown, FromSession, Input, InputDone, Spent, ToSession,
 };
 use afterglow_wire::framebuffer::Framebuffer;
 use afterglow_wire::ids::{DtuId, Size};
@@ -64,6 +64,9 @@ pub struct Shown {
     pub cursor: Option<CursorShape>,
     pub input_done: Option<InputDone>,
     pub truth: Option<Truth>,
+    pub spent: Option<Spent>,
+    /// The largest size, if it was told that its window is larger.
+    pub limit: Option<Size>,
     pub quality: Option<Quality>,
     pub frames: u64,
     /// How many commands drew inexactly.
@@ -86,6 +89,8 @@ impl Shown {
             cursor: None,
             input_done: None,
             truth: None,
+            spent: None,
+            limit: None,
             quality: None,
             frames: 0,
             inexact: 0,
@@ -122,6 +127,16 @@ impl Shown {
             }
             Some(FromSession::Truth(truth)) => {
                 self.truth = Some(truth);
+                None
+            }
+            Some(FromSession::Spent(spent)) => {
+                // It comes right after the frame that it is about.
+                assert_eq!(spent.frame, self.frames);
+                self.spent = Some(spent);
+                None
+            }
+            Some(FromSession::SizeLimited(limited)) => {
+                self.limit = Some(limited.max);
                 None
             }
             Some(FromSession::Quality(quality)) => {

@@ -2,7 +2,7 @@
 
 use crate::dtu::{Dtu, Shown};
 use crate::harness::{Options, Session, wait_for};
-use afterglow_wire::display::{DetachReason, Layout, Resize};
+use afterglow_wire::display::{DetachReason, Diagnose, Layout, Resize};
 use afterglow_wire::ids::Size;
 use afterglow_wire::input::InputEvent;
 use afterglow_wire::truth::{Differs, Truth, blocks, digest};
@@ -67,12 +67,14 @@ async fn the_screen_follows_the_dtus_window() {
         }
         shown.until_equal(&session).await;
     }
+    assert_eq!(shown.limit, None);
     // No larger than the X server can be.
     let screen = Size::new(5000, 5000).unwrap();
     shown.link.writer.send(Resize { screen }).await.unwrap();
     while shown.picture.size() != session.spec.size_max {
         assert_eq!(shown.step().await, None);
     }
+    assert_eq!(shown.limit, Some(session.spec.size_max));
     shown.until_equal(&session).await;
 }
 
@@ -202,4 +204,33 @@ async fn an_answer_that_was_not_asked_for_ends_the_link() {
     let differs = Differs { frame: truth.frame + 1, blocks: [0].into_iter().collect() };
     shown.link.writer.send(differs).await.unwrap();
     assert_eq!(shown.until_detached().await.reason, DetachReason::Protocol);
+}
+
+#[tokio::test]
+async fn what_frames_cost_is_told_to_who_asks_and_as_long_as_they_do() {
+    let session = Session::start(Options::shell(READ_A_LINE));
+    let mut shown = session.attach(&Dtu::new("one")).await;
+    session.wait_for_file("reader").await;
+    shown.until_equal(&session).await;
+    shown.input(&[POINTER]).await;
+    assert_eq!(shown.spent, None);
+    shown.link.writer.send(Diagnose { on: true }).await.unwrap();
+    shown.tap(&[KEY_A]).await;
+    while shown.spent.is_none() {
+        assert_eq!(shown.step().await, None);
+    }
+    // A screen was captured for one letter: that takes time, but no second.
+    let spent = shown.spent.take().unwrap();
+    assert!((1..1_000_000).contains(&spent.capture_us), "{spent:?}");
+    assert!(spent.encode_us < 1_000_000, "{spent:?}");
+    shown.link.writer.send(Diagnose { on: false }).await.unwrap();
+    shown.until_equal(&session).await;
+    // The letters' number comes after the order, and so do their frames.
+    shown.tap(&[KEY_A]).await;
+    shown.until_input_done().await;
+    shown.spent = None;
+    compare(&mut shown).await;
+    shown.tap(&[KEY_A]).await;
+    compare(&mut shown).await;
+    assert_eq!(shown.spent, None);
 }

@@ -372,6 +372,7 @@ impl World {
             }
             // The site has no record of servers.
             Action::AskSite
+            | Action::MeasureLink { .. }
             | Action::RememberGroup(_)
             | Action::ToggleCard
             | Action::UsePseudo
@@ -416,7 +417,12 @@ impl World {
                 let life = self.dtus[dtu].life;
                 self.after(SHOW_US, Due::FrameShown { dtu, life, number });
             }
-            ToWindow::Compare(_) | ToWindow::Used | ToWindow::Screenshot | ToWindow::Quit => {}
+            ToWindow::Compare(_)
+            | ToWindow::Spent(_)
+            | ToWindow::LinkMeasured(_)
+            | ToWindow::Used
+            | ToWindow::Screenshot
+            | ToWindow::Quit => {}
         }
     }
 }

@@ -354,6 +354,7 @@ impl World {
             Action::Admit(_)
             | Action::Hide
             | Action::Resize(_)
+            | Action::Diagnose { .. }
             | Action::SetQuality(_)
             | Action::Repair { .. }
             | Action::Layout(_)

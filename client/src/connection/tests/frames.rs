@@ -86,6 +86,7 @@ fn what_breaks_the_rules_loses_the_link_and_is_asked_for_again() {
         }
         assert!(!dtu.display_open);
         assert!(lost_for(&dtu, "protocol"));
+        assert!(matches!(dtu.badge(), Some(Badge::Notice { .. })), "the user hears it");
         dtu.pass(1_000, true);
         assert_eq!(dtu.inserts().len(), 1);
     }
@@ -114,6 +115,20 @@ fn a_frame_that_the_window_cannot_apply_begins_the_picture_anew() {
     dtu.frame(2);
     dtu.event(Event::Window(FromWindow::BadFrame { text: "outside".into() }));
     assert!(!dtu.display_open && lost_for(&dtu, "bad_frame"));
+    let Some(Badge::Notice { text }) = dtu.badge() else { panic!("the user hears nothing") };
+    assert!(text.ends_with("outside."), "{text}");
+    assert_eq!(dtu.inserts().len(), 1);
+}
+
+#[test]
+fn what_is_no_message_begins_the_picture_anew_if_it_came_over_its_link() {
+    let garbage = |link| Event::DisplayGarbage { link, why: "too short".into() };
+    let mut dtu = Dtu::attached();
+    dtu.event(garbage(LinkId(dtu.display.0 + 1)));
+    assert!(dtu.display_open && dtu.badge().is_none());
+    dtu.event(garbage(dtu.display));
+    assert!(!dtu.display_open && lost_for(&dtu, "protocol"));
+    assert!(matches!(dtu.badge(), Some(Badge::Notice { .. })));
     assert_eq!(dtu.inserts().len(), 1);
 }
 

@@ -2,6 +2,7 @@
 //! its sessions, its user and its network.
 
 mod attach;
+mod diagnosing;
 mod failover;
 mod first_meeting;
 mod frames;
@@ -10,6 +11,7 @@ mod races;
 mod reconnect;
 mod refusal;
 mod silence;
+mod sizing;
 mod truth;
 
 use super::*;

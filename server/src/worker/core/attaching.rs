@@ -5,7 +5,7 @@ use crate::display::Pacing;
 use crate::keeper::protocol::{Attachment, AttachmentState};
 use afterglow_wire::display::{ALIVE_EVERY_MS, AttachDisplay, Attached, DetachReason, InputDone};
 use afterglow_wire::guard::Guard;
-use afterglow_wire::ids::{DtuId, Size};
+use afterglow_wire::ids::DtuId;
 use afterglow_wire::ticket::{Permit, Ticket};
 
 impl Core {
@@ -40,11 +40,7 @@ impl Core {
             self.actions.push_back(Action::BeginInput(self.position));
         }
         let input_from = self.position.attachment;
-        let size = Size::clamped(
-            attach.screen.width_px().into(),
-            attach.screen.height_px().into(),
-            self.about.size_max,
-        );
+        let size = self.fitting(attach.screen);
         self.last = Some(attachment);
         self.current = Some(Current {
             link,
@@ -52,6 +48,7 @@ impl Core {
             input_from,
             pacing: Pacing::default(),
             told: None,
+            limit_told: false,
             alive_seq: 0,
             alive_at_ms: now.steady_ms + ALIVE_EVERY_MS,
         });
@@ -65,6 +62,7 @@ impl Core {
             Action::Layout(attach.keymap),
             Action::Show { attachment: number, size },
         ]);
+        self.tell_limit(attach.screen);
     }
 
     pub(super) fn check_ticket(

@@ -1,5 +1,7 @@
 //! Who may attach and what is left behind, in whatever order things happen.
 
+mod frames;
+
 use super::*;
 use afterglow_wire::control::Remove;
 use afterglow_wire::display::{AttachDisplay, Attached, FrameShown, Probe};
@@ -372,18 +374,6 @@ fn whoever_breaks_the_protocol_is_closed_with_a_reason() {
     let actions = drain(&mut core);
     assert_eq!(closed(&actions), Some((3, Some(DetachReason::Protocol))));
     assert!(actions.contains(&Action::Hide) && actions.contains(&Action::ReleaseAll));
-}
-
-#[test]
-fn only_frames_that_were_sent_are_acknowledged() {
-    let mut core = core();
-    attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
-    assert_eq!(core.frame(1, NOW), Some(1));
-    assert_eq!(core.frame(2, NOW), None, "of another attachment");
-    core.message(1, ToSession::FrameShown(FrameShown { number: 1 }), NOW);
-    assert_eq!(drain(&mut core), [Action::FrameShown { attachment: 1, number: 1 }]);
-    core.message(1, ToSession::FrameShown(FrameShown { number: 2 }), NOW);
-    assert_eq!(closed(&drain(&mut core)), Some((1, Some(DetachReason::Protocol))));
 }
 
 #[test]

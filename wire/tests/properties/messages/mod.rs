@@ -14,6 +14,7 @@ use afterglow_wire::service::*;
 use afterglow_wire::sessions::*;
 use afterglow_wire::ticket::{Permit, Plan, SealedTicket, Ticket};
 use afterglow_wire::trust::GroupKey;
+use afterglow_wire::truth::{Differs, Truth};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -283,6 +284,8 @@ pub fn to_session() -> impl Strategy<Value = ToSession> {
             events: events.into_iter().collect(),
         },
     );
+    let differs = (any::<u64>(), vec(any::<u16>(), 0..20))
+        .prop_map(|(frame, blocks)| Differs { frame, blocks: blocks.into_iter().collect() });
     prop_oneof![
         attach.prop_map(ToSession::from),
         input.prop_map(ToSession::from),
@@ -291,6 +294,8 @@ pub fn to_session() -> impl Strategy<Value = ToSession> {
         keymap().prop_map(|keymap| Layout { keymap }.into()),
         any::<u64>().prop_map(|insert| Remove { insert }.into()),
         any::<u64>().prop_map(|nonce| Probe { nonce }.into()),
+        differs.prop_map(ToSession::from),
+        any::<bool>().prop_map(|on| Diagnose { on }.into()),
         choice::<Quality>().prop_map(ToSession::from),
     ]
 }
@@ -378,6 +383,12 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
     let probed = (any::<u64>(), session(), epoch(), option::of(dtu())).prop_map(
         |(nonce, session, epoch, shown_on)| ProbeAnswer { nonce, session, epoch, shown_on },
     );
+    let truth =
+        (any::<u64>(), size(), vec(any::<[u8; 8]>(), 0..20)).prop_map(|(frame, size, blocks)| {
+            Truth { frame, size, blocks: blocks.into_iter().collect() }
+        });
+    let spent = (any::<u64>(), any::<u32>(), any::<u32>())
+        .prop_map(|(frame, capture_us, encode_us)| Spent { frame, capture_us, encode_us });
     prop_oneof![
         attached.prop_map(FromSession::from),
         frame.prop_map(FromSession::from),
@@ -385,6 +396,9 @@ pub fn from_session() -> impl Strategy<Value = FromSession> {
         detached.prop_map(FromSession::from),
         probed.prop_map(FromSession::from),
         any::<u64>().prop_map(|seq| DisplayAlive { seq }.into()),
+        truth.prop_map(FromSession::from),
+        spent.prop_map(FromSession::from),
+        size().prop_map(|max| SizeLimited { max }.into()),
         choice::<Quality>().prop_map(FromSession::from),
     ]
 }
