@@ -9,6 +9,9 @@ use crate::view::{Badge, Panel, Picture, ToWindow, View};
 use afterglow_wire::control::{Progress, RefusalCode, Stage};
 use afterglow_wire::ids::ServerName;
 
+/// A session that comes sooner than this after its card is not announced: the
+/// user would see a flash, and the picture wait until that is drawn.
+const ANNOUNCED_AFTER_MS: u64 = 100;
 /// Times of what takes seconds go in steps of this.
 const STEP_MS: u64 = 500;
 /// Times of an interruption go in steps of this, while they are short.
@@ -25,6 +28,10 @@ impl Connection {
         if self.last_view.as_ref() == Some(&view) {
             return;
         }
+        let announces = matches!(view.panel, Some(Panel::Inserting { .. }));
+        if announces && self.announced_at_ms().is_some_and(|at_ms| self.now_ms < at_ms) {
+            return;
+        }
         let names = |view: &View| (view.panel.as_ref().map(panel_name), picture_name(view.picture));
         if self.last_view.as_ref().map(names) != Some(names(&view)) {
             let (panel, picture) = names(&view);
@@ -32,6 +39,14 @@ impl Connection {
         }
         self.last_view = Some(view.clone());
         self.act(Action::ToWindow(ToWindow::View(view)));
+    }
+
+    /// From when on the user is told that a session is on its way, if there is
+    /// still to be seen that no card is in.
+    fn announced_at_ms(&self) -> Option<u64> {
+        let panel = self.last_view.as_ref()?.panel.as_ref()?;
+        let present = self.present.as_ref()?;
+        matches!(panel, Panel::InsertCard { .. }).then_some(present.since_ms + ANNOUNCED_AFTER_MS)
     }
 
     /// What the user is told of programs that were started again is up for a
@@ -254,7 +269,7 @@ impl Connection {
             }
             _ => None,
         };
-        [restarted_ms, gap_ms, step_ms].into_iter().flatten().min()
+        [restarted_ms, gap_ms, step_ms, self.announced_at_ms()].into_iter().flatten().min()
     }
 }
 

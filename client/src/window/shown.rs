@@ -203,9 +203,14 @@ impl Shown {
         if std::mem::take(&mut self.new_picture) {
             self.presenter.clear();
         }
+        let mut turn = Turn::default();
+        if self.osd_stale {
+            // Else it is drawn once with what was up before, and once without.
+            self.run_osd(now_ms, &mut turn);
+        }
         let began = Instant::now();
         let applied = self.presenter.apply(commands, &contents(&self.view, &self.osd, self.dark));
-        let mut turn = Turn { apply_us: Some(us_since(began)), ..Turn::default() };
+        turn.apply_us = Some(us_since(began));
         self.stale = true;
         if applied.is_ok() {
             self.unshown.push(number);
