@@ -32,7 +32,6 @@ const LOGGED_A_SECOND: u32 = 10;
 /// Serves a session's display link until the keeper or the X server goes.
 /// Standard input is the socket to the keeper, standard output the UDP socket.
 pub fn run() -> anyhow::Result<()> {
-    std::thread::spawn(gather_randomness);
     let inherited = |what: &str, fd: std::io::Result<OwnedFd>| {
         fd.with_context(|| format!("cannot use the inherited {what}"))
     };
@@ -43,13 +42,6 @@ pub fn run() -> anyhow::Result<()> {
         .build()
         .context("cannot start the runtime")?
         .block_on(serve(keeper.into(), udp.into()))
-}
-
-/// Has the cryptographic library gather its randomness while the worker gets
-/// ready: it takes tens of milliseconds, which the first DTU would wait for.
-fn gather_randomness() {
-    // If there is none, the first handshake says so.
-    let _ = aws_lc_rs::rand::fill(&mut [0; 1]);
 }
 
 async fn serve(keeper: std::os::unix::net::UnixStream, udp: UdpSocket) -> anyhow::Result<()> {

@@ -18,6 +18,11 @@ fn from_nothing_to_a_picture_and_back() {
     let [insert] = &inserts[..] else { panic!("{inserts:?}") };
     assert_eq!((insert.insert, insert.cause, insert.redirects), (101, Cause::Insert, 0));
     assert_eq!((&insert.ticket, insert.showing, insert.screen), (&None, None, size()));
+    // It is announced if it does not come at once.
+    assert!(matches!(dtu.panel(), Some(Panel::InsertCard { .. })));
+    dtu.pass(99, true);
+    assert!(matches!(dtu.panel(), Some(Panel::InsertCard { .. })));
+    dtu.pass(1, true);
     assert!(matches!(dtu.panel(), Some(Panel::Inserting { .. })));
 
     dtu.control(attach(101, "mud", 1, Origin::New));

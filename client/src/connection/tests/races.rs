@@ -137,6 +137,7 @@ fn answers_to_another_insert_are_dropped() {
     dtu.control(Refused { insert: 100, code, text: String::new() });
     dtu.control(Challenge { insert: 100, nonce: [0; 32] });
     assert!(!dtu.display_open);
+    dtu.pass(100, true);
     assert!(matches!(dtu.panel(), Some(Panel::Inserting { .. })));
     assert_eq!(dtu.take().iter().filter(|a| matches!(a, Action::ReadTokenAgain)).count(), 0);
 }
