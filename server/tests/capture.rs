@@ -18,7 +18,7 @@ use x11rb::rust_connection::RustConnection;
 
 /// An X server, and a program that draws on it.
 struct Drawn {
-    _server: Child,
+    server: Child,
     display: Display,
     program: RustConnection,
     root: Window,
@@ -34,7 +34,7 @@ impl Drawn {
         let context = program.generate_id().unwrap();
         let aux = CreateGCAux::new().subwindow_mode(SubwindowMode::INCLUDE_INFERIORS);
         program.create_gc(context, root, &aux).unwrap();
-        Drawn { _server: server, display, program, root, context }
+        Drawn { server, display, program, root, context }
     }
 
     /// Draws something that differs from all before, also beneath the pointer.
@@ -66,6 +66,16 @@ impl Drawn {
         picture.set(&Rect::whole(size), &image.reply().unwrap().data);
         blank(&mut picture);
         picture
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        // Asked, so that it takes its socket with it.
+        let pid = self.server.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
     }
 }
 
