@@ -14,6 +14,8 @@
 #                   a session's picture comes to its user (SECS=3 is a short
 #                   one, WORKLOADS=latency,letter only these); `make bench`
 #                   does it, too
+#   make bench-slow what a slow line does to that (KEYS=20 is a short one);
+#                   `make bench` does it, too
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
 #   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
 #                   (needs nightly Rust and cargo-fuzz)
@@ -26,7 +28,7 @@ FUZZ_SECS ?= 10
 SEEDS ?= 100000
 FIRST ?= 0
 
-.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival bench-display
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival bench-display bench-slow
 
 demo:
 	@tests/setup.sh demo
@@ -34,7 +36,7 @@ demo:
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-demo
 
-bench: bench-failover bench-survival bench-display
+bench: bench-failover bench-survival bench-display bench-slow
 
 bench-failover:
 	@tests/setup.sh bench
@@ -50,6 +52,11 @@ bench-display:
 	@tests/setup.sh bench
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-bench-display
+
+bench-slow:
+	@tests/setup.sh bench
+	@cargo build $(LOCKED) --release --workspace --bins
+	@$(TARGET)/release/afterglow-bench-slow
 
 # Clippy and the documentation share their artefacts, and so do the programs
 # and the tests; there is one profile.

@@ -5,6 +5,7 @@ use super::packing::Packer;
 use super::picture::Picture;
 use super::sampling;
 use super::tiles::{Color, DirtyTiles, TILE_PX, Tile, changed_bounds, equal, uniform};
+use super::turns::Turns;
 use super::video::Video;
 use afterglow_wire::command::{Command, Rect};
 use afterglow_wire::framebuffer::{Framebuffer, PIXEL_BYTES};
@@ -48,9 +49,7 @@ pub struct Encoder {
     packer: Packer,
     /// What the next frame's commands may come to, about.
     frame_bytes_max: usize,
-    /// The tile from which on it is drawn: what the last one had no room for
-    /// goes first.
-    from: usize,
+    turns: Turns,
     /// Room for the pixels of a row of tiles.
     band: Vec<u8>,
     /// Room for luma and chroma.
@@ -77,7 +76,7 @@ impl Encoder {
             size,
             packer: Packer::new(),
             frame_bytes_max: PAYLOAD_BYTES_MAX,
-            from: 0,
+            turns: Turns::new(0),
             band: Vec::new(),
             samples: Vec::new(),
         }
@@ -107,8 +106,8 @@ impl Encoder {
         self.quality = quality;
     }
 
-    /// What the next frame may come to, in bytes. It is kept to within what a
-    /// row of tiles takes; what there is no room for follows with the frames
+    /// What the next frame may come to, in bytes. It is kept to within a few
+    /// tiles; what there is no room for follows with the frames
     /// after it.
     pub fn set_frame_bytes_max(&mut self, bytes: usize) {
         self.frame_bytes_max = bytes.min(PAYLOAD_BYTES_MAX);
@@ -160,6 +159,7 @@ impl Encoder {
             // Whatever the DTU had before, now it is black.
             commands.push(Command::Fill { rect: Rect::whole(self.size), color: [0; 4] });
         }
+        self.turns.begin();
         let whole = Rect::whole(self.size);
         for rect in changed.iter().filter_map(|rect| rect.intersection(&whole)) {
             self.take(&rect, screen);
@@ -185,6 +185,7 @@ impl Encoder {
         }
         self.dirty = DirtyTiles::new(self.size);
         self.video = Video::new(self.dirty.total());
+        self.turns = Turns::new(self.dirty.total());
         for index in self.dirty.touching(&Rect::whole(self.size)) {
             self.compare(index);
         }
@@ -240,6 +241,7 @@ impl Encoder {
                 self.next.note(index, color);
                 // What changed twice since the last frame may be back.
                 self.dirty.mark(index, Tile::Uniform(color));
+                self.turns.changed(index);
             }
             return;
         }
@@ -255,6 +257,7 @@ impl Encoder {
         }
         if differs {
             self.dirty.mark(index, Tile::Changed);
+            self.turns.changed(index);
         }
     }
 
@@ -288,20 +291,41 @@ impl Encoder {
     }
 
     fn draw_what_is_left(&mut self, commands: &mut Vec<Command>) {
+        let (half, mut bytes) = (self.frame_bytes_max / 2, 0);
+        for age in self.turns.ages() {
+            let Some(room) = half.checked_sub(bytes) else { break };
+            let urgent = self.dirty.merged(|index| self.turns.is_of_age(index, age));
+            bytes += self.draw_all(urgent, 0, room, commands).0;
+        }
+        let room = self.frame_bytes_max.saturating_sub(bytes);
+        let all = self.dirty.merged(|_| true);
+        let (_, stopped_at) = self.draw_all(all, self.turns.first(), room, commands);
+        self.turns.stopped(stopped_at);
+    }
+
+    /// Draws rectangles of whole tiles, from this tile on and around, until
+    /// there is no room any more; gives how many bytes they came to, and the
+    /// first tile for which there was none.
+    fn draw_all(
+        &mut self,
+        rects: Vec<(Rect, Tile)>,
+        from: usize,
+        room: usize,
+        commands: &mut Vec<Command>,
+    ) -> (usize, Option<usize>) {
         let cut = |(rect, tile)| self.bands(&rect, tile).map(move |band| (band, tile));
-        let mut bands: Vec<(Rect, Tile)> = self.dirty.merged().into_iter().flat_map(cut).collect();
+        let mut bands: Vec<(Rect, Tile)> = rects.into_iter().flat_map(cut).collect();
         bands.sort_by_key(|(band, _)| self.dirty.first(band));
-        let from = bands.partition_point(|(band, _)| self.dirty.first(band) < self.from);
-        bands.rotate_left(from);
+        let before = bands.partition_point(|(band, _)| self.dirty.first(band) < from);
+        bands.rotate_left(before);
         let mut bytes = 0;
-        self.from = 0;
         for (band, tile) in bands {
-            if bytes > self.frame_bytes_max {
-                self.from = self.dirty.first(&band);
-                return;
+            if bytes > room {
+                return (bytes, Some(self.dirty.first(&band)));
             }
             bytes += COMMAND_BYTES + self.draw(&band, tile, commands);
         }
+        (bytes, None)
     }
 
     /// Draws a rectangle of whole tiles of one kind; gives how many bytes of
@@ -322,18 +346,25 @@ impl Encoder {
     }
 
     /// Cuts a rectangle of whole tiles into such that a command may have, and
-    /// that are not much more than a frame may come to. A colour is not cut.
+    /// that leave a frame room for others. A colour is not cut.
     fn bands(&self, rect: &Rect, tile: Tile) -> impl Iterator<Item = Rect> + use<> {
-        let rect = *rect;
-        // A pixel takes about a byte, if it is not text.
-        let pixels = SET_PIXELS_MAX.min(u32::try_from(self.frame_bytes_max).unwrap_or(u32::MAX));
-        let tiles = pixels / u32::from(rect.width_px) / u32::from(TILE_PX);
-        let rows = match tile {
-            Tile::Uniform(_) => rect.height_px,
-            _ => tiles.clamp(1, u32::from(u16::MAX / TILE_PX)) as u16 * TILE_PX,
+        let (rect, side) = (*rect, u32::from(TILE_PX));
+        // A pixel of a photograph takes up to two bytes.
+        let pixels =
+            SET_PIXELS_MAX.min(u32::try_from(self.frame_bytes_max / 8).unwrap_or(u32::MAX));
+        let whole_tiles = |px: u32, len_px: u16| match tile {
+            Tile::Uniform(_) => len_px,
+            _ => (px / side * side).max(side).min(len_px.into()) as u16,
         };
-        (0..rect.height_px).step_by(usize::from(rows)).map(move |top| {
-            Rect::new(rect.x_px, rect.y_px + top, rect.width_px, rows.min(rect.height_px - top))
+        let width_px = whole_tiles(pixels / side, rect.width_px);
+        let height_px = whole_tiles(pixels / u32::from(width_px), rect.height_px);
+        let tops = (0..rect.height_px).step_by(height_px.into());
+        tops.flat_map(move |top| {
+            (0..rect.width_px).step_by(width_px.into()).map(move |left| {
+                let (width_px, height_px) =
+                    (width_px.min(rect.width_px - left), height_px.min(rect.height_px - top));
+                Rect::new(rect.x_px + left, rect.y_px + top, width_px, height_px)
+            })
         })
     }
 

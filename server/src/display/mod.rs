@@ -8,6 +8,7 @@
 //! | [`packing`] | a rectangle's pixels as the command that takes the least |
 //! | [`picture`] | what was captured, and what the DTU has |
 //! | [`motion`] | what only moved: scrolls and dragged windows |
+//! | [`turns`] | whose turn it is when a frame has no room for all |
 //! | [`video`] | which tiles change like a video, and which the DTU has inexactly |
 //! | [`sampling`] | a rectangle's pixels as luma and less chroma |
 //! | [`parts`] | a frame's commands as messages within their limits |
@@ -25,6 +26,7 @@ pub mod rate;
 pub mod rest;
 pub mod sampling;
 pub mod tiles;
+pub mod turns;
 pub mod video;
 
 pub use encoder::{Encoder, Screen};

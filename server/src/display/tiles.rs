@@ -153,15 +153,15 @@ impl DirtyTiles {
         self.iter().map(|index| self.rect(index)).reduce(|a, b| a.union(&b))
     }
 
-    /// Merges dirty tiles of a kind into rectangles: runs along a row, and
-    /// equal runs of rows below each other.
-    pub fn merged(&self) -> Vec<(Rect, Tile)> {
+    /// Merges those dirty tiles of a kind that are wanted into rectangles: runs
+    /// along a row, and equal runs of rows below each other.
+    pub fn merged(&self, wanted: impl Fn(usize) -> bool) -> Vec<(Rect, Tile)> {
         let mut done: Vec<(Rect, Tile)> = Vec::new();
         // The runs of the row above, which may go on: index into `done`.
         let mut above: Vec<usize> = Vec::new();
         for row in 0..self.tiles.len() / self.grid.columns {
             let mut here = Vec::new();
-            for (rect, tile) in self.runs(row) {
+            for (rect, tile) in self.runs(row, &wanted) {
                 let grown = above.iter().copied().find(|index| {
                     let (upper, kind) = &done[*index];
                     *kind == tile
@@ -181,10 +181,10 @@ impl DirtyTiles {
         done
     }
 
-    fn runs(&self, row: usize) -> Vec<(Rect, Tile)> {
+    fn runs(&self, row: usize, wanted: impl Fn(usize) -> bool) -> Vec<(Rect, Tile)> {
         let mut runs: Vec<(Rect, Tile)> = Vec::new();
         for index in row * self.grid.columns..(row + 1) * self.grid.columns {
-            let Some(tile) = self.tiles[index] else { continue };
+            let Some(tile) = self.tiles[index].filter(|_| wanted(index)) else { continue };
             let rect = self.rect(index);
             match runs.last_mut() {
                 Some((run, kind)) if *kind == tile && run.right_px() == u32::from(rect.x_px) => {
@@ -263,15 +263,15 @@ mod tests {
             tiles.mark(index, Tile::Uniform([0; 4]));
         }
         assert_eq!((tiles.count(), tiles.textured().count()), (16, 0));
-        assert_eq!(tiles.merged(), vec![(Rect::whole(size), Tile::Uniform([0; 4]))]);
+        assert_eq!(tiles.merged(|_| true), vec![(Rect::whole(size), Tile::Uniform([0; 4]))]);
         tiles.mark(15, Tile::Changed);
         assert_eq!(tiles.textured().collect::<Vec<_>>(), [15]);
-        let merged = tiles.merged();
+        let merged = tiles.merged(|_| true);
         let area: u32 = merged.iter().map(|(rect, _)| rect.pixels()).sum();
         assert_eq!(area, 100 * 100);
         assert!(merged.contains(&(Rect::new(96, 96, 4, 4), Tile::Changed)));
         (0..16).for_each(|index| tiles.clear(index));
-        assert_eq!((tiles.count(), tiles.merged()), (0, vec![]));
+        assert_eq!((tiles.count(), tiles.merged(|_| true)), (0, vec![]));
     }
 
     #[test]

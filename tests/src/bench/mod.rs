@@ -10,6 +10,7 @@
 //! | [`stages`] | where the time goes |
 //! | [`machine`] | the day and the machine |
 //! | [`display`] | another bench: latency, bytes and work (`make bench-display`) |
+//! | [`slow`] | another bench: a slow line, a slow DTU (`make bench-slow`) |
 //! | [`soak`] | a bad network, stalls and busy processors |
 
 use anyhow::{Context, Result};
@@ -18,6 +19,7 @@ pub mod display;
 pub mod kills;
 pub mod machine;
 pub mod pattern;
+pub mod slow;
 pub mod soak;
 pub mod stages;
 pub mod watch;

@@ -162,6 +162,15 @@ impl Node {
         self.namespace.ip(&lines)
     }
 
+    /// From now on it sends no more than this through its first interface, as
+    /// a slow line with a short queue does: what waits longer than 50 ms there
+    /// is lost.
+    pub fn limit_sending(&self, mbit_per_s: u32) -> Result<()> {
+        let name = &self.first().name;
+        let rate = format!("tbf rate {mbit_per_s}mbit burst 16kb latency 50ms");
+        self.namespace.tc(&format!("qdisc replace dev {name} root {rate}\n"))
+    }
+
     /// Its first interface.
     pub fn first(&self) -> &Interface {
         &self.interfaces[0]

@@ -31,7 +31,7 @@ pub mod inside;
 pub mod lan;
 pub mod relay;
 
-/// Where `ip`, `bridge`, `nsenter` and `unshare` are, whatever the user's PATH.
+/// Where `ip`, `bridge`, `tc`, `nsenter` and `unshare` are, whatever the user's PATH.
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A network namespace, with a mount namespace; all that runs in it ends when
@@ -156,6 +156,11 @@ impl Namespace {
     /// Runs lines of `bridge` in here.
     pub fn bridge(&self, lines: &str) -> Result<()> {
         self.batch("bridge", lines)
+    }
+
+    /// Runs lines of `tc` in here.
+    pub fn tc(&self, lines: &str) -> Result<()> {
+        self.batch("tc", lines)
     }
 
     fn batch(&self, program: &str, lines: &str) -> Result<()> {

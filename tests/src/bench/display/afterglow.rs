@@ -25,14 +25,8 @@ const TOKEN: &str = "soft:bench";
 
 /// Measures what the plan has.
 pub fn measure(plan: &Plan) -> Result<Measured> {
-    let drawing = programs::path(DRAWING)?;
-    let desktop = [&*drawing.to_string_lossy(), "stage"];
-    let scratch = Scratch::new("bench-display-afterglow")?;
     let more = plan.quality.iter().map(|quality| format!("quality = {quality:?}\n"));
-    let more = more.collect::<String>();
-    let mut site = Site::prepare_apart(scratch, Lan::new(1)?, &["s1"], &LAN, &desktop, &more)?;
-    site.host("s1")?.start_server()?;
-    let desk = site.desk(0, &LAN)?;
+    let (site, desk) = prepare("bench-display-afterglow", &more.collect::<String>())?;
     let screen = site.screen(SIZE_PX.0, SIZE_PX.1)?;
     let mut measured = Measured::new(NAME);
     let dtu = open(&site, &screen, &desk, "unit")?;
@@ -49,6 +43,18 @@ pub fn measure(plan: &Plan) -> Result<Measured> {
         site.passed()?;
     }
     Ok(measured)
+}
+
+/// A host with its server, whose sessions are an even ground, and a place for a
+/// DTU. `more` are further lines of the configuration.
+pub fn prepare(name: &str, more: &str) -> Result<(Site, Arc<Node>)> {
+    let drawing = programs::path(DRAWING)?;
+    let desktop = [&*drawing.to_string_lossy(), "stage"];
+    let scratch = Scratch::new(name)?;
+    let mut site = Site::prepare_apart(scratch, Lan::new(1)?, &["s1"], &LAN, &desktop, more)?;
+    site.host("s1")?.start_server()?;
+    let desk = site.desk(0, &LAN)?;
+    Ok((site, desk))
 }
 
 /// Connects again and again: by the card at a DTU that runs, then with DTUs
@@ -81,14 +87,15 @@ fn connects<'a>(
 }
 
 /// A DTU whose window is all of the screen.
-fn open<'a>(site: &Site, screen: &'a Screen, desk: &Arc<Node>, name: &str) -> Result<Dtu<'a>> {
+pub fn open<'a>(site: &Site, screen: &'a Screen, desk: &Arc<Node>, name: &str) -> Result<Dtu<'a>> {
     let mut options = DtuOptions::new(name, TOKEN);
     options.size_px = SIZE_PX;
     options.desk = Some(desk.clone());
     site.dtu(screen, options)
 }
 
-fn stage<'a>(
+/// All of it, as what is measured sees it.
+pub fn stage<'a>(
     site: &'a Site,
     screen: &'a Screen,
     desk: &Arc<Node>,

@@ -23,6 +23,11 @@ pub const VIDEO_PX: (u16, u16) = (640, 360);
 /// How often the dragged window moves, and the video's next picture comes.
 const DRAG_EVERY: Duration = Duration::from_millis(20);
 const FRAME_EVERY: Duration = Duration::from_millis(40);
+/// The window that answers keys, at the upper left: a line of text, and below
+/// it an even ground.
+pub const KEYS_PX: (u16, u16) = (64, 32);
+/// How many photographs there are that follow each other quickly.
+const SLIDES: u64 = 4;
 const PAGE_EVERY: Duration = Duration::from_secs(1);
 /// How many pictures of each part of the video there are; they are drawn
 /// before it begins, and shown to and fro.
@@ -33,13 +38,15 @@ pub fn obey(words: &[String]) -> Result<()> {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["stage"] => stage(),
         ["colors"] => colors(),
+        ["keys"] => keys(),
         ["still"] => still(),
         ["drag", ms, go] => drag(ms.parse()?, Path::new(go)),
         ["pages", count, go] => pages(count.parse()?, Path::new(go)),
         ["video", ms, go] => video(ms.parse()?, Path::new(go)),
+        ["slides", end] => slides(Path::new(end)),
         _ => bail!(
-            "usage: afterglow-test-drawing stage | colors | still | drag MS GO | \
-             pages COUNT GO | video MS GO"
+            "usage: afterglow-test-drawing stage | colors | keys | still | drag MS GO | \
+             pages COUNT GO | video MS GO | slides END"
         ),
     }
 }
@@ -105,6 +112,22 @@ fn colors() -> Result<()> {
     }
 }
 
+/// Another number on another colour in a small window at each key, of which it
+/// says the code.
+fn keys() -> Result<()> {
+    let canvas = Canvas::place(color(0), (0, 0), KEYS_PX)?;
+    say("ready")?;
+    let mut keys = 0;
+    loop {
+        if let Event::KeyPress(key) = canvas.next_event()? {
+            keys += 1;
+            canvas.clear(color(keys))?;
+            canvas.write_lines(&[format!("{keys:08}")], 8)?;
+            say(&key.detail.to_string())?;
+        }
+    }
+}
+
 /// One page that stays.
 fn still() -> Result<()> {
     let mut canvas = Canvas::whole(0)?;
@@ -154,6 +177,23 @@ fn pages(count: u32, go: &Path) -> Result<()> {
         canvas.clear(0x00ff_ffff)?;
         canvas.write_lines(&text::lines(u64::from(number), 55), 8)
     })?;
+    say("done")?;
+    linger()
+}
+
+/// Another photograph in all of the screen, as often as a video's pictures
+/// come, until the file is there.
+fn slides(end: &Path) -> Result<()> {
+    let mut canvas = Canvas::whole(0)?;
+    let (width_px, height_px) = canvas.size_px();
+    let photos: Vec<_> =
+        (0..SLIDES).map(|number| images::photo(width_px, height_px, 200 + number)).collect();
+    say("ready")?;
+    for photo in photos.iter().cycle().take_while(|_| !end.exists()) {
+        let due = Instant::now() + FRAME_EVERY;
+        canvas.put(photo, (0, 0), (width_px, height_px))?;
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+    }
     say("done")?;
     linger()
 }
