@@ -16,6 +16,12 @@
 #                   does it, too
 #   make bench-slow what a slow line does to that (KEYS=20 is a short one);
 #                   `make bench` does it, too
+#   make bench-encoder
+#                   measure how long the encoder takes for each recorded trace
+#   make bench-commands
+#                   measure what each display command costs, start and pixels
+#   make traces     record real programs' screens again (TRACES=editor only that
+#                   one): tests/traces/README.md
 #   make deny       licences, bans, sources, advisories (needs cargo-deny)
 #   make fuzz       build the fuzz targets and run each for FUZZ_SECS seconds
 #                   (needs nightly Rust and cargo-fuzz)
@@ -26,9 +32,11 @@ TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 LOCKED := --locked
 FUZZ_SECS ?= 10
 SEEDS ?= 100000
+TRACES ?= terminal,editor,pages,drag,video
 FIRST ?= 0
 
-.PHONY: demo test fmt lint build check snapshots deny fuzz simulate bench bench-failover bench-survival bench-display bench-slow
+.PHONY: demo test fmt lint build check snapshots deny fuzz simulate traces bench bench-failover bench-survival \
+	bench-display bench-slow bench-encoder bench-commands
 
 demo:
 	@tests/setup.sh demo
@@ -36,7 +44,7 @@ demo:
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-demo
 
-bench: bench-failover bench-survival bench-display bench-slow
+bench: bench-failover bench-survival bench-display bench-slow bench-encoder bench-commands
 
 bench-failover:
 	@tests/setup.sh bench
@@ -57,6 +65,12 @@ bench-slow:
 	@tests/setup.sh bench
 	@cargo build $(LOCKED) --release --workspace --bins
 	@$(TARGET)/release/afterglow-bench-slow
+
+bench-encoder:
+	@cargo bench $(LOCKED) -p afterglow-server --bench encoder
+
+bench-commands:
+	@cargo bench $(LOCKED) -p afterglow-server --bench commands
 
 # Clippy and the documentation share their artefacts, and so do the programs
 # and the tests; there is one profile.
@@ -92,6 +106,12 @@ simulate:
 
 snapshots:
 	AFTERGLOW_RECORD_SNAPSHOTS=1 cargo test $(LOCKED) --workspace --test snapshots
+
+# They want vim beside what the tests want.
+traces:
+	@tests/setup.sh test
+	cargo build $(LOCKED) -p afterglow-tests --bin afterglow-test-drawing
+	AFTERGLOW_RECORD_TRACES=$(TRACES) cargo test $(LOCKED) -p afterglow-server --test traces
 
 deny:
 	@cargo deny --version >/dev/null 2>&1 || \

@@ -18,8 +18,6 @@ pub mod text;
 
 /// The window that is dragged, width and height.
 pub const DRAGGED_PX: (u16, u16) = (400, 300);
-/// The video's width and height.
-pub const VIDEO_PX: (u16, u16) = (640, 360);
 /// How often the dragged window moves, and the video's next picture comes.
 const DRAG_EVERY: Duration = Duration::from_millis(20);
 const FRAME_EVERY: Duration = Duration::from_millis(40);
@@ -207,13 +205,13 @@ fn page(canvas: &mut Canvas, number: u64) -> Result<()> {
     canvas.put(&photo, (0, 0), (width_px / 2, height_px))
 }
 
-/// A test pattern with moving parts, then a fractal that changes everywhere.
+/// A test pattern with moving parts, then a fractal that changes everywhere;
+/// half as wide and half as high as the screen.
 fn video(ms: u64, go: &Path) -> Result<()> {
     let mut canvas = Canvas::whole(0x0020_3040)?;
-    let (width_px, height_px) = VIDEO_PX;
     let (screen_width_px, screen_height_px) = canvas.size_px();
-    let place =
-        ((screen_width_px - width_px) as i16 / 2, (screen_height_px - height_px) as i16 / 2);
+    let size_px @ (width_px, height_px) = (screen_width_px / 2, screen_height_px / 2);
+    let place = (width_px as i16 / 2, height_px as i16 / 2);
     let pattern: Vec<_> =
         (0..FRAMES_DRAWN).map(|number| images::pattern(width_px, height_px, number)).collect();
     let fractal: Vec<_> =
@@ -224,7 +222,7 @@ fn video(ms: u64, go: &Path) -> Result<()> {
         play(FRAME_EVERY, Duration::from_millis(ms / 2), |number| {
             let there = number % (2 * FRAMES_DRAWN);
             let frame = there.min(2 * FRAMES_DRAWN - 1 - there) as usize;
-            canvas.put(&frames[frame], place, VIDEO_PX)
+            canvas.put(&frames[frame], place, size_px)
         })?;
     }
     say("done")?;
