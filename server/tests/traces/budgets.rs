@@ -19,11 +19,11 @@ const fn budget(name: &'static str, lossless_bytes: usize, auto_bytes: usize) ->
 
 /// Of all traces, in their order.
 pub const BUDGETS: [Budget; 5] = [
-    budget("terminal", 1, 1),
-    budget("editor", 1, 1),
-    budget("pages", 1, 1),
-    budget("drag", 1, 1),
-    budget("video", 1, 1),
+    budget("terminal", 54_300, 54_300),
+    budget("editor", 22_700, 22_700),
+    budget("pages", 278_000, 278_000),
+    budget("drag", 221_500, 221_500),
+    budget("video", 472_500, 216_500),
 ];
 
 /// What is wrong with so many bytes, if something is.
