@@ -23,7 +23,7 @@ pub const BUDGETS: [Budget; 5] = [
     budget("editor", 22_700, 22_700),
     budget("pages", 278_000, 278_000),
     budget("drag", 221_500, 221_500),
-    budget("video", 472_500, 216_500),
+    budget("video", 393_500, 189_500),
 ];
 
 /// What is wrong with so many bytes, if something is.

@@ -46,3 +46,28 @@ fn put_pixels(part: &Part, predictor: Predictor, out: &mut BytesMut) {
         std::mem::swap(&mut above, &mut row);
     }
 }
+
+#[test]
+fn a_file_holds_all_of_a_trace_whichever_way_it_is_packed() {
+    use crate::trace::Frame;
+    use afterglow_wire::command::Rect;
+    use afterglow_wire::ids::Size;
+
+    let drawn = |x: u32, y: u32| [x / 8 % 2 * 200, y / 8 * 40, 7];
+    let photographed = |x: u32, y: u32| [x * 3 + x * y % 3, y * 2 + 40, x + y];
+    for color in [drawn, photographed] {
+        let part = |rect: Rect| {
+            let places = (0..rect.pixels()).map(|place| (place % 40, place / 40));
+            let pixels = places.flat_map(|(x, y)| {
+                let [blue, green, red] = color(x, y).map(|value| value as u8);
+                [blue, green, red, 0]
+            });
+            Part { rect, pixels: pixels.collect() }
+        };
+        let one = Frame { at_ms: 0, parts: vec![part(Rect::new(0, 0, 40, 40))] };
+        let other =
+            Frame { at_ms: 70_000, parts: [0, 20].map(|y| part(Rect::new(0, y, 40, 20))).into() };
+        let trace = Trace { size: Size::new(40, 40).unwrap(), frames: vec![one, other] };
+        assert_eq!(Trace::decode(&trace.encode()), trace);
+    }
+}
