@@ -262,6 +262,19 @@ fn keys_of_a_dtu_that_does_not_come_back_are_let_go() {
     assert_eq!(core.deadline_ms(), None);
 }
 
+#[test]
+fn whoever_sends_a_frame_need_not_say_that_it_lives() {
+    let mut core = core();
+    attach(&mut core, 1, ONE, &ticket(ONE, 1, 1));
+    assert_eq!(words_of_life(&mut core, 99), []);
+    assert_eq!(core.frame(1, later(90)), Some(1));
+    assert_eq!(words_of_life(&mut core, 189), []);
+    assert_eq!(words_of_life(&mut core, 190), [(190, 1, 1)]);
+    // A frame of another attachment is none of this one's.
+    assert_eq!(core.frame(2, later(200)), None);
+    assert_eq!(words_of_life(&mut core, 290), [(290, 1, 2)]);
+}
+
 /// What is said of life until `ms` after the start, at each deadline.
 fn words_of_life(core: &mut Core, ms: u64) -> Vec<(u64, LinkId, u64)> {
     let mut words = Vec::new();
